@@ -148,14 +148,15 @@ class RWCPopular(Dataset):
     size_text = '100 songs, 6.8 h; annotations 10 MB, recordings some GB'
     how_to_get = ("clone https://github.com/rwc-music/rwc-annotations into 'rwc-annotations' below the data home; recordings: https://zenodo.org/records/17177919, "
                   "unpacked so that 'rwc-annotations/audio/RWC-P/RWC_P001.wav' is there")
-    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), drums=('all', 'channel10'), kits=('shipped', 'procedural'), folds=10, fold=0, seed=0)
+    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), drums=('all', 'channel10'), kits=('shipped', 'procedural'), role=('by_fold', 'train', 'validation', 'test'), folds=10, fold=0, seed=0)
 
     def make_index(self):
         k, fold = self.options['folds'], self.options['fold']
         if not 0 <= fold < k or k < 3: raise DrumnbError(f'{self.spec}: fold {fold} of {k}; expected at least 3 folds, counted from 0')
         pieces = read_pieces(self.home/'metadata.csv')
         place = (rng_for('rwc', 'folds').permutation(len(pieces)) - fold) % k     # 0 test, 1 validation
-        return [self._row(r, {0: 'test', 1: 'validation'}.get(int(p), 'train')) for r, p in zip(pieces.itertuples(), place)]
+        role = lambda p: {0: 'test', 1: 'validation'}.get(int(p), 'train') if self.options['role'] == 'by_fold' else self.options['role']
+        return [self._row(r, role(p)) for r, p in zip(pieces.itertuples(), place)]
     def _row(self, r, split):
         id = f'RWC_P{r.piece:03d}'
         recorded = readable_duration(self._recording(id)) if self.options['render'] == 'recordings' else r.seconds + 1.
