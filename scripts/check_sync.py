@@ -180,20 +180,21 @@ def check_parameters(cells: list[dict]) -> list[str]:
 
 
 def check_order(root: Path = ROOT) -> list[str]:
-    "A chapter imports modules of lower-numbered chapters only."
+    "A chapter that exports a module imports modules of lower-numbered chapters only; one of prose, which nothing is built from, may use them all."
     chapters = [p for p in notebooks(root) if re.match(r'\d\d_', p.name)]
-    number, problems = {}, []
+    number, exporting, problems = {}, set(), []
     for path in chapters:
         for cell in cells_of(path):
             if exported := re.search(r'^#\|\s*default_exp\s+(\S+)', cell['text'], re.M):
                 number[exported[1]] = path.name[:2]
+                exporting.add(path)
     for path in chapters:
         used = set().union(*(library_imports(c) for c in cells_of(path) if c['cell_type'] == 'code'))
         for module in sorted(used):
             owner = next((m for m in (module, module.rpartition('.')[0]) if m in number), None)
             if owner is None and not (root / 'drumnb' / module.replace('.', '/')).is_dir():
                 problems.append(f'{path.relative_to(root)}: imports drumnb.{module}, which no chapter exports')
-            elif owner and number[owner] >= path.name[:2]:
+            elif owner and path in exporting and number[owner] >= path.name[:2]:
                 problems.append(f'{path.relative_to(root)}: imports drumnb.{owner} of chapter {number[owner]}; only lower numbers may be used')
     return problems
 

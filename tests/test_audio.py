@@ -3,6 +3,7 @@ import struct
 from types import SimpleNamespace
 import numpy as np, pytest, soundfile as sf
 from hypothesis import HealthCheck, given, settings, strategies as st
+from drumnb import audio
 from drumnb.audio import SAMPLE_RATE, duration, load, normalise_rms, rms, save, sonify
 from drumnb.core import DrumnbError, rng_for
 
@@ -142,3 +143,14 @@ def test_sonified_onsets_start_on_time(times, drum):
 def test_recordings_load(shared_data):
     for path in sorted((shared_data/'MDB Drums'/'audio'/'drum_only').glob('*.wav'))[:3]:
         assert len(load(path)) == pytest.approx(duration(path)*SAMPLE_RATE, abs=1)
+
+
+def test_a_player_holds_what_it_plays():
+    import io
+    t = np.arange(22050)/44100
+    quiet, loud = 0.1*np.sin(2*np.pi*440*t), 0.8*np.sin(2*np.pi*440*t)
+    player = audio.listen(quiet)
+    assert player.mimetype == 'audio/mpeg' and player.data == audio.listen(quiet).data
+    assert audio.rms(sf.read(io.BytesIO(audio.listen(quiet).data))[0]) > 0.9*audio.rms(sf.read(io.BytesIO(audio.listen(loud).data))[0])
+    assert audio.rms(sf.read(io.BytesIO(audio.listen(quiet, peak=0.8).data))[0]) < 0.2*audio.rms(sf.read(io.BytesIO(audio.listen(loud, peak=0.8).data))[0])
+    assert np.isfinite(sf.read(io.BytesIO(audio.listen(np.zeros(1000)).data))[0]).all()

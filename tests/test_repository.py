@@ -91,6 +91,11 @@ def test_a_sound_project_has_no_problem(project):
     assert problems_of(project) == ''
 
 
+def test_a_chapter_of_prose_may_use_the_whole_library(project):
+    write_notebook(project / 'nbs/00_before.ipynb', [cell('markdown', '# Before\n> It shows what is built later.', 0), cell('code', 'from drumnb.second import one\none()', 1)])
+    assert problems_of(project) == ''
+
+
 def edit_module(root):
     with open(root / 'drumnb/first.py', 'a') as f:
         f.write('\ntwo = 2\n')
