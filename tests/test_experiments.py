@@ -228,3 +228,15 @@ def test_a_track_that_cannot_be_read_fails_the_run_unless_allowed(isolated, monk
 def test_a_song_cannot_be_learned_and_scored(isolated):
     with pytest.raises(DrumnbError, match='one split only'):
         run_experiment(experiment(train='test-clicks', test='test-clicks@all', profile='tiny'))
+
+
+def test_thresholds_by_drum_are_chosen_or_given():
+    from drumnb.experiments import _validation_f1, decide_threshold, picked
+    ref = Onsets.make([1., 2.], ['KD', 'CY'])
+    y = np.zeros((400, 5), np.float32)
+    y[100, 0], y[200, 4], y[300, 4] = .9, .3, .2
+    exp = experiment(train='synthetic', profile='tiny', threshold='[0.5, 0.5, 0.5, 0.5, 0.25]')
+    assert exp.threshold == [.5, .5, .5, .5, .25] and _validation_f1(exp, [(y, ref)]) == 1
+    assert decide_threshold(exp, None, None, None) == (.5, .5, .5, .5, .25) and len(picked(exp, y, (.5, .5, .5, .5, .25))) == 2
+    assert experiment(train='synthetic', profile='tiny', threshold='drums').threshold == 'drums'
+    with pytest.raises(DrumnbError, match='threshold'): experiment(train='synthetic', profile='tiny', threshold=[.1, .2])
