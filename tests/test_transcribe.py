@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from drumnb import audio, transcribe as tr
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import DRUMS5
+from drumnb.inference import STRIKE_BANDS, _logit, _sigmoid
 from drumnb.models.zoo import make_model, save_model
 from drumnb.onsets import Onsets, PeakPicking, read_midi
 from drumnb.spectrograms import LogSpec
@@ -29,7 +30,7 @@ class Rise(torch.nn.Module):
     def __init__(self):
         super().__init__()
         hz = torch.tensor(LogSpec().frequencies.copy())
-        bands = torch.stack([((hz >= a) & (hz < b)).float() for a, b in map(tr.STRIKE_BANDS.get, DRUMS5)], 1)
+        bands = torch.stack([((hz >= a) & (hz < b)).float() for a, b in map(STRIKE_BANDS.get, DRUMS5)], 1)
         self.bands = torch.nn.Parameter(bands/bands.sum(0), requires_grad=False)
 
     def forward(self, x):
@@ -164,7 +165,7 @@ def test_calibration_is_monotone_and_right_on_average():
     tables = []
     for drum, (a, b) in truth.items():
         p = rng.uniform(.05, .95, 4000)
-        tables.append(pd.DataFrame(dict(drum=drum, activation=p, true=rng.random(4000) < tr._sigmoid(a*tr._logit(p) + b))))
+        tables.append(pd.DataFrame(dict(drum=drum, activation=p, true=rng.random(4000) < _sigmoid(a*_logit(p) + b))))
     peaks = pd.concat(tables)
     c = tr.Calibration.fit(peaks)
     for drum, w in truth.items(): assert np.allclose(c.drums[drum], w, atol=.2)
