@@ -43,10 +43,18 @@ class MDBDrums(Dataset):
     citation = 'C. Southall, C. Wu, A. Lerch, J. Hockman, "MDB Drums: An Annotated Subset of MedleyDB for Automatic Drum Transcription", ISMIR late-breaking, 2017'
     size_text = '23 songs, 0.3 h'
     how_to_get = "clone https://github.com/CarlSouthall/MDBDrums and put its folder 'MDB Drums' below the data home"
-    option_defaults = dict(audio=('full_mix', 'drum_only'))
+    option_defaults = dict(audio=('full_mix', 'drum_only'), folds=0, fold=0)
+    later = ('folds', 'fold')
 
     def make_index(self):
-        return [self._index_row(song.removesuffix('_MIX'), split) for song, split in thesis_splits('MDB Drums')[['track', 'split']].values]
+        rows = [(song.removesuffix('_MIX'), split) for song, split in thesis_splits('MDB Drums')[['track', 'split']].values]
+        return [self._index_row(song, split) for song, split in (self._folded(rows) if self.options['folds'] else rows)]
+    def _folded(self, rows):
+        k, fold = self.options['folds'], self.options['fold']
+        songs = [song for song, split in rows if split != 'test' and self._audio_path(song).is_file()]
+        if not 2 <= k <= len(songs) or not 0 <= fold < k:
+            raise DrumnbError(f'{self.spec}: fold {fold} of {k}; expected 2 to {len(songs)} folds (the songs with audio), counted from 0')
+        return [(song, 'test' if i % k == fold else 'train') for i, song in enumerate(songs)]
     def _index_row(self, song, split):
         path = self._audio_path(song)
         return self.make_track(song, split, song, readable_duration(path), style=song.removeprefix('MusicDelta_'))

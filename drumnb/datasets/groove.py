@@ -17,6 +17,7 @@ from ..audio import SAMPLE_RATE, normalise_rms, rms
 from ..core import DrumnbError, content_key, rng_for
 from .core import Dataset, compare_checksums, published_checksums, register
 from ..drums import DRUM_TABLE
+from ..grooves import DrumPart, compose_part
 from ..kits import find_kits, kits_fingerprint, produce, render_hits
 from ..onsets import Hits, read_midi, write_midi
 
@@ -83,7 +84,8 @@ class Groove(Dataset):
     citation = 'J. Gillick, A. Roberts, J. Engel, D. Eck, D. Bamman, "Learning to Groove with Inverse Sequence Transformations", ICML 2019'
     size_text = '1,150 performances, 13.6 h, 3 MB to download'
     how_to_get = "download groove-v1.0.0-midionly.zip from https://magenta.tensorflow.org/datasets/groove and unpack its folder 'groove' below the data home"
-    option_defaults = dict(mode=('dtd', 'dtm'), kits=('shipped', 'procedural', 'all'), variants=1, seed=0)
+    option_defaults = dict(mode=('dtd', 'dtm'), kits=('shipped', 'procedural', 'all'), variants=1, seed=0, playing=('human', 'composed'), few=0)
+    later = ('playing', 'few')
 
     def make_index(self):
         k = self.options['variants']
@@ -93,23 +95,40 @@ class Groove(Dataset):
         return self.make_track(r.id + suffix, r.split, SAME.get(r.id, r.id), r.duration + TAIL, performance=r.id, variant=variant, midi=r.midi_filename, drummer=r.drummer,
             session=r.session, style=r.style, bpm=float(r.bpm), meter=r.time_signature.replace('-', '/'), beat_type=r.beat_type)
     def files(self, track): return dict(annotation=self.home/track.meta['midi'])
-    def load_hits(self, track): return read_midi(self.files(track)['annotation'], source='td11')
-    def load_beats(self, track): return metronome(track.meta['bpm'], track.meta['meter'], track.duration - TAIL)
+    def load_hits(self, track): return read_midi(self.files(track)['annotation'], source='td11') if self.options['playing'] == 'human' else self.part(track).hits
+    def load_beats(self, track): return metronome(track.meta['bpm'], track.meta['meter'], track.duration - TAIL) if self.options['playing'] == 'human' else self.part(track).beats
     def check_index(self, tracks): return compare_checksums(published_checksums('groove'), self.home)
 
     def load_audio(self, track): return sum(self.load_stems(track).values())
     def load_stems(self, track):
         stream = ('groove', self.options['seed'], track.meta['performance'], track.meta['variant'])
-        drums = render_drums(self.load_hits(track), track.duration, kit_refs(track.split, self.options['kits']), rng_for(*stream, 'drums'))
+        drums = render_drums(self.load_hits(track), track.duration, self.kits_of(track), rng_for(*stream, 'drums'))
         rest = self._rest(track, rng_for(*stream, 'rest')) if self.options['mode'] == 'dtm' else np.zeros_like(drums)
         stems = mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
         return stems if self.options['mode'] == 'dtm' else dict(drums=stems['drums'])
     def _rest(self, track, rng):
-        bpm, meter = track.meta['bpm'], track.meta['meter']
-        return accompaniment(metronome(bpm, meter, track.duration + 8*60/bpm), meter, track.duration, rng, track.split)
+        part = self.part(track) if self.options['playing'] == 'composed' else None
+        bpm, meter = (part.bpm, part.meter) if part else (track.meta['bpm'], track.meta['meter'])
+        beats = part.beats if part else metronome(bpm, meter, track.duration + 8*60/bpm)
+        return accompaniment(beats, meter, track.duration, rng, track.split)
     def fingerprint(self, track):
-        kits = kits_fingerprint(kit_refs(track.split, self.options['kits']))
+        kits = kits_fingerprint(self.kits_of(track))
         return content_key(super().fingerprint(track), kits, accompaniment_fingerprint() if self.options['mode'] == 'dtm' else None)
+
+# %% ../../nbs/22_groove.ipynb #97be1d56
+def _part(self, track) -> DrumPart:
+    "The composed part that takes the place of a performance."
+    rng = rng_for('groove', self.options['seed'], track.meta['performance'], track.meta['variant'], 'composed')
+    return compose_part(rng, track.split, track.duration - TAIL)
+
+def _kits_of(self, track) -> tuple: # of `KitRef`
+    "The kits a track is played on; `few` of them when it is for training."
+    refs, few = kit_refs(track.split, self.options['kits']), self.options['few']
+    if not 0 <= few <= len(refs): raise DrumnbError(f'groove:few={few}: expected 1 to {len(refs)} kits, or 0 for all')
+    if not few or track.split != 'train': return refs
+    return tuple(refs[i] for i in rng_for('groove', 'few').permutation(len(refs))[:few])
+
+Groove.part, Groove.kits_of = _part, _kits_of
 
 # %% ../../nbs/22_groove.ipynb #dc6f2500
 def standin_groove(home: str|Path, # Folder to write it below
