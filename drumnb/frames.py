@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['RECIPE_VERSION', 'entry_key', 'prepare_track', 'Entry', 'FrameStore', 'prepare', 'plan', 'read_window',
-           'window_targets', 'infrequency_weights', 'frame_weights', 'Augmentation', 'mix_windows', 'Normaliser',
-           'Windows', 'BatchSource', 'batches', 'fit_normaliser', 'prefetch']
+           'window_targets', 'infrequency_weights', 'inverse_entropy', 'frame_weights', 'Augmentation', 'mix_windows',
+           'Normaliser', 'Windows', 'BatchSource', 'batches', 'fit_normaliser', 'Performance', 'SampledSource',
+           'prefetch']
 
 # %% ../nbs/29_frames.ipynb #c2262dc2
 import contextlib, multiprocessing as mp, os, queue, threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from .core import DrumnbError, atomic_path, cache_home, content_key, progress, read_json, rng_for, write_json
 from .audio import rms
+from .band_kits import BandHits, BandSampler
 from .drums import DRUMS5, reduce_drum
 from .onsets import Onsets, to_targets
 from .spectrograms import FPS, SPEC_VERSION, feature_spec
@@ -59,12 +61,15 @@ def _magnitudes_of(track, spec, parts):
     "Part → (band magnitudes, loudness); data sets without audio give features, whose loudness nobody knows: they count as 0.1."
     ds = getattr(track, 'ds', None)
     if not hasattr(ds, 'load_features'):
-        sounds = {'mix': track.audio()} if parts == ['mix'] else _sounds(track, parts)
+        sounds = {'mix': track.audio()} if parts == ['mix'] else _sounds(track, list(parts))
         return {p: (_neutral(spec).linear(sounds[p]), rms(sounds[p])) for p in parts if p in sounds}
     if parts != ['mix']: raise DrumnbError(f"{track.dataset} {track.id}: features only, drums and rest cannot be told apart; prepare it with parts=('mix',)")
     return {'mix': (np.asarray(ds.load_features(track, _neutral(spec)), np.float32), .1)}
 
 def _sounds(track, parts):
+    if parts == ['accompaniment']:                        # composed for the song, without the drums that it would be mixed with
+        if not hasattr(track.ds, 'load_accompaniment'): raise DrumnbError(f'{track.dataset} {track.id}: has no accompaniment; name a data set that composes one, such as synthetic')
+        return dict(accompaniment=track.ds.load_accompaniment(track))
     stems = track.stems()
     if not stems and 'drums' in parts: raise DrumnbError(f"{track.dataset} {track.id}: has no separate drums; prepare it with parts=('mix',)")
     return dict(stems, mix=track.audio() if not stems else sum(stems.values())) if 'mix' in parts else stems
@@ -211,9 +216,14 @@ def window_targets(onsets: Onsets, start: int, n: int, neighbours: float = .5) -
 def infrequency_weights(store: FrameStore, # Training tracks only
 ) -> np.ndarray: # (K,) float32, the inverse entropy of each drum; 0 for a drum that never sounds
     "How much an onset of each drum weighs."
-    frames = np.maximum(sum(e.frames*e.mask for e in store.entries), 1)
-    counts = sum(np.bincount(e.onsets.drums, minlength=len(e.onsets.vocabulary)) for e in store.entries)
-    p = np.clip(counts/frames, 1e-9, 1 - 1e-9)
+    frames = sum(e.frames*e.mask for e in store.entries)
+    return inverse_entropy(sum(np.bincount(e.onsets.drums, minlength=len(e.onsets.vocabulary)) for e in store.entries), frames)
+
+def inverse_entropy(counts: np.ndarray, # (K,) onsets
+    frames # Frames in which they could have been
+) -> np.ndarray: # (K,) float32
+    "Weights from counts."
+    p = np.clip(counts/np.maximum(frames, 1), 1e-9, 1 - 1e-9)
     entropy = -p*np.log(p) - (1 - p)*np.log(1 - p)
     return np.where(counts > 0, 1/entropy, 0).astype(np.float32)
 
@@ -404,9 +414,81 @@ def fit_normaliser(source: BatchSource, # Of the training part, without a normal
     n: int = 50 # Batches to look at
 ) -> Normaliser:
     "Feature statistics of the batches that a model will see."
-    import itertools
-    bare = BatchSource(source.store, source.windows, source.augmentation, None, source.weights, source.seed)
+    import copy, itertools
+    bare = copy.copy(source)
+    bare.normaliser = None
     return Normaliser.fit(b['features'].numpy() for b in itertools.islice(bare.batches(-1), n))
+
+# %% ../nbs/29_frames.ipynb #decfcf24
+@dataclass(frozen=True, eq=False)
+class Performance:
+    "What a drummer played, ready for the sampler."
+    track: str
+    dataset: str
+    seconds: float
+    hits: BandHits
+    onsets: Onsets
+
+    @classmethod
+    def of(cls, track, # A `Track` of a data set made from MIDI
+        vocabulary=DRUMS5):
+        hits = BandHits.of(track.hits())
+        return cls(track.id, track.dataset, track.duration or float(hits.times[-1] + 1), hits, hits.onsets(vocabulary))
+
+    @property
+    def frames(self) -> int: return int(self.seconds*FPS)
+
+# %% ../nbs/29_frames.ipynb #3b9264ef
+class SampledSource(BatchSource):
+    "Batches whose drums are sampled in the filter bank, crop by crop, over prepared accompaniments."
+    def __init__(self, performances: list, # of `Performance`
+        sampler: BandSampler, accompaniments: FrameStore, # With the part 'accompaniment'
+        windows: Windows = Windows(mode='crops'), augmentation: Augmentation = Augmentation(), normaliser: Normaliser|None = None,
+        seed: int = 0, proportions: dict[str, float]|None = None # data set to its share of the crops; by length when absent
+    ):
+        if not performances: raise DrumnbError('no performances to play; check the split and the data set')
+        if not len(accompaniments): raise DrumnbError('sampled drums need accompaniments; name a data set that has them')
+        if windows.mode != 'crops': raise DrumnbError(f"windows mode {windows.mode!r}: sampled drums have no fixed windows; use mode='crops'")
+        self.store, self.sampler, self.accompaniments = performances, sampler, accompaniments
+        self.windows, self.augmentation, self.normaliser, self.seed, self.masked, self.maps = windows, augmentation, normaliser, seed, False, {}
+        self.vocabulary, self.drums = performances[0].onsets.vocabulary, np.arange(len(performances))
+        counts = sum(np.bincount(p.onsets.drums, minlength=len(self.vocabulary)) for p in performances)
+        self.weights, self.share = inverse_entropy(counts, sum(p.frames for p in performances)), self._shares(proportions)
+        self.onsets = [o for d in self.vocabulary if (o := self._onsets_of(d))] if windows.rare else []
+        self.rarity = np.array([1/len(o) for o in self.onsets]); self.rarity /= self.rarity.sum() or 1
+
+    def _map(self, i, part):
+        if i not in self.maps: self.maps[i] = self.accompaniments[i].magnitudes(part)
+        return self.maps[i]
+
+    def _company(self, rng, n):
+        "(B, T, F) stretches of accompaniments, each a little faster or slower, at a loudness of 1."
+        out = []
+        for i in rng.choice(len(self.accompaniments), self.windows.batch):
+            speed, entry = np.exp(rng.normal(0, .08)), self.accompaniments[i]
+            length = int(n*speed) + 2
+            x = read_window(self._map(i, 'accompaniment'), int(rng.integers(0, max(entry.frames - length, 1))), length)
+            out.append(x[(np.arange(n)*speed).astype(int)]/np.float32(entry.rms['accompaniment'] or 1))
+        return np.stack(out)
+
+    def batches(self, epoch: int # Counts from 0; part of the seed
+    ):
+        "Yield dictionaries of torch tensors, as `BatchSource.batches`."
+        import torch
+        rng, w = rng_for('sampled batches', self.seed, epoch), self.windows
+        for _ in range(w.batches):
+            played = [self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng) for i, s in self._crops(rng)]
+            y = np.stack([_sampled_targets(h, w, self.vocabulary) for _, h in played])
+            x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames), rng, self.augmentation, self.sampler.spec.rms)
+            x = self.sampler.spec.compress(x)
+            weights = frame_weights(y, self.weights) if w.weighting == 'infrequency' else np.ones(y.shape[:2], np.float32)
+            x = self.normaliser(x) if self.normaliser else x
+            yield dict(features=torch.from_numpy(np.ascontiguousarray(x, np.float32)), targets=torch.from_numpy(y), weights=torch.from_numpy(weights))
+
+def _sampled_targets(hits, windows, vocabulary):
+    "(T, K) targets of a crop; onsets just outside still widen into it."
+    shifted = replace(hits, times=hits.times + 2/FPS)
+    return to_targets(shifted.onsets(vocabulary), windows.frames + 4, FPS, windows.neighbours)[2:-2]
 
 # %% ../nbs/29_frames.ipynb #e2da1631
 def prefetch(batches, # An iterable
