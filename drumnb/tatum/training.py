@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['DELTA', 'PAPER', 'BETA', 'BASELINE_PICKING', 'transcription_loss', 'gumbel_sigmoid', 'language_loss', 'freeze',
-           'TatumSong', 'excerpt_batch', 'tatum_counts', 'score_songs', 'TatumTraining', 'tatum_step',
-           'train_tatum_model', 'predictor', 'frame_loss', 'quantised_peaks', 'frame_batch', 'train_frame_model',
-           'search_weights']
+           'TatumSong', 'excerpt_batch', 'tatum_counts', 'score_songs', 'TatumTraining', 'train_legs', 'tatum_step',
+           'train_tatum_model', 'predictor', 'frame_loss', 'quantised_peaks', 'frame_batch', 'frame_predictor',
+           'train_frame_model', 'search_weights']
 
 # %% ../../nbs/44_regularised_training.ipynb #94af08f8
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
@@ -19,12 +20,14 @@ import torch.nn.functional as F
 from torch import nn
 from ..core import DrumnbError, progress, rng_for, use_style
 from ..drums import DRUMS3, vocabulary as as_vocabulary
+from ..inference import activations
 from ..metrics import micro_f1
 from ..models.layers import require, require_positive
 from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
 from ..spectrograms import FPS
 from .crnn import TatumCRNN, tatum_activations, tatum_batch
 from .grid import TatumGrid, quantise
+from ..training import load_checkpoint, save_checkpoint
 
 # %% ../../nbs/44_regularised_training.ipynb #c8c8b7d7
 def transcription_loss(logits: torch.Tensor, targets: torch.Tensor, # (B, M, K)
@@ -110,13 +113,68 @@ class TatumTraining:
     learning_rate: float = 1e-3; weight_decay: float = 1e-4; epsilon: float = 1e-9 # Of AdamW
     grad_norm: float = 2. # Largest norm of the gradient
     every: int = 100 # Batches between validations; the best model is kept
+    schedule: str = 'constant' # Of the learning rate: 'constant', or 'cosine' down to a hundredth
     threshold: float = DELTA
     seed: int = 0
 
     def __post_init__(self):
         require_positive('tatum training', steps=self.steps, batch=self.batch, tatums=self.tatums, every=self.every)
         for k in ('alpha', 'gamma'): require(getattr(self, k) >= 0, f'tatum training: {k}={getattr(self, k)!r} must not be negative')
+        require(self.schedule in ('constant', 'cosine'), f"tatum training: schedule={self.schedule!r} is not known; use 'constant' or 'cosine'")
         require(self.tau > 0 and self.learning_rate > 0, f'tatum training: tau={self.tau!r} and learning_rate={self.learning_rate!r} must be above 0')
+
+    def rate(self, step: int) -> float:
+        "The learning rate of a step."
+        return self.learning_rate*(1 if self.schedule == 'constant' else 0.01 + 0.99*(1 + np.cos(np.pi*step/self.steps))/2)
+
+# %% ../../nbs/44_regularised_training.ipynb #t4legs01
+def train_legs(model: nn.Module, # Changed in place
+    step: Callable, # (numpy generator, torch generator) to loss and its parts
+    validate: Callable, # () to rows of counts
+    config: TatumTraining,
+    folder: Path|None = None, # Of the checkpoint; a run found there is continued
+    watch: Callable|None = None, # Called with the row of each leg
+    name: str = 'model') -> pd.DataFrame: # step, the parts of the loss, f1
+    "Train with AdamW in legs of `config.every` steps, each with random numbers of its own; keep the weights with the best validation F; go on after a kill."
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, eps=config.epsilon)
+    path, best, rows = folder and Path(folder)/'legs.safetensors', None, []
+    if path and path.exists(): best, rows = _restore(path, model, optimizer, config)
+    with torch.random.fork_rng(devices=[]):
+        for first in progress(range(len(rows)*config.every, config.steps, config.every), name):
+            rows.append(_leg(model, optimizer, step, config, first, name))
+            f1 = micro_f1(validate())
+            rows[-1]['f1'] = float(f1) if f1 == f1 else 0.
+            if rows[-1]['f1'] >= max(r['f1'] for r in rows): best = {k: v.clone() for k, v in model.state_dict().items()}
+            if path: _keep(path, model, optimizer, config, best, rows)
+            if watch: watch(rows[-1])
+    model.load_state_dict(best); model.eval()
+    return pd.DataFrame(rows)
+
+def _leg(model, optimizer, step, config, first, name):
+    rng, generator = rng_for(name, config.seed, first), torch.Generator().manual_seed(config.seed + 1000*first)
+    torch.manual_seed(config.seed + 1000*first)
+    model.train()
+    for at in range(first, min(first + config.every, config.steps)):
+        for group in optimizer.param_groups: group['lr'] = config.rate(at)
+        loss, parts = step(rng, generator)
+        if not torch.isfinite(loss): raise DrumnbError(f'the loss is {loss.item()} at step {at + 1}: lower learning_rate (now {config.learning_rate:g}) or alpha (now {config.alpha:g})')
+        optimizer.zero_grad(); loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.grad_norm); optimizer.step()
+    return dict(step=at + 1, **parts)
+
+# %% ../../nbs/44_regularised_training.ipynb #t4legs02
+def _keep(path, model, optimizer, config, best, rows):
+    parts = dict(model=model.state_dict(), best=best) | {f'optimizer.{i}': s for i, s in optimizer.state_dict()['state'].items()}
+    save_checkpoint(path, {f'{part}/{k}': v for part, tensors in parts.items() for k, v in tensors.items()}, dict(config=asdict(config), rows=rows))
+
+def _restore(path, model, optimizer, config): # best weights, rows so far
+    state, info = load_checkpoint(path)
+    require(info['config'] == asdict(config), f'{path}: holds a training with other settings; choose another folder, or delete it to start afresh')
+    part = lambda name: {k[len(name) + 1:]: v for k, v in state.items() if k.startswith(name + '/')}
+    model.load_state_dict(part('model'))
+    moments = {i: part(f'optimizer.{i}') for i, _ in enumerate(model.parameters())}
+    optimizer.load_state_dict(dict(state=moments, param_groups=optimizer.state_dict()['param_groups']))
+    return part('best'), info['rows']
 
 # %% ../../nbs/44_regularised_training.ipynb #f872927b
 def tatum_step(model, batch, config: TatumTraining, language=None, generator=None) -> tuple: # loss with gradient, its parts as numbers
@@ -127,24 +185,15 @@ def tatum_step(model, batch, config: TatumTraining, language=None, generator=Non
     return transcription + config.alpha*advice, dict(transcription=transcription.item(), language=advice.item())
 
 def train_tatum_model(model: TatumCRNN, train: list, validation: list, # of TatumSong
-    config: TatumTraining = TatumTraining(), language: nn.Module|None = None) -> pd.DataFrame: # step, transcription, language, f1
+    config: TatumTraining = TatumTraining(), language: nn.Module|None = None,
+    folder: Path|None = None, watch: Callable|None = None # As for `train_legs`
+) -> pd.DataFrame: # step, transcription, language, f1
     "Train with AdamW, keep the weights with the best validation F; the language model advises and does not learn."
     if config.alpha and language is None: raise DrumnbError(f'alpha={config.alpha} needs a language model; give one, or set alpha to 0')
-    language, rows, best = None if language is None else freeze(language), [], None
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, eps=config.epsilon)
-    rng, generator = rng_for('tatum-training', config.seed), torch.Generator().manual_seed(config.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        for step in progress(range(1, config.steps + 1), 'tatum model'):
-            loss, parts = tatum_step(model.train(), excerpt_batch(train, config.tatums, config.batch, rng), config, language, generator)
-            if not torch.isfinite(loss): raise DrumnbError(f'the loss is {loss.item()} at step {step}: lower learning_rate (now {config.learning_rate:g}) or alpha (now {config.alpha:g})')
-            optimizer.zero_grad(); loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_norm); optimizer.step()
-            if step % config.every and step < config.steps: continue
-            rows.append(dict(step=step, **parts, f1=float(micro_f1(score_songs(predictor(model), validation, config.threshold)))))
-            if best is None or rows[-1]['f1'] > best[0]: best = rows[-1]['f1'], copy.deepcopy(model.state_dict())
-    model.load_state_dict(best[1]); model.eval()
-    return pd.DataFrame(rows)
+    language = None if language is None else freeze(language)
+    step = lambda rng, generator: tatum_step(model, excerpt_batch(train, config.tatums, config.batch, rng), config, language, generator)
+    validate = lambda: score_songs(predictor(model), validation, config.threshold)
+    return train_legs(model, step, validate, config, folder, watch, 'tatum model')
 
 def predictor(model: TatumCRNN) -> Callable:
     "What `score_songs` asks for."
@@ -179,21 +228,19 @@ def frame_batch(songs: list, frames: int, batch: int, rng: np.random.Generator) 
         y[b, at[inside], s.onsets.drums[inside]] = 1
     return torch.from_numpy(x), torch.from_numpy(y)
 
-def train_frame_model(model: nn.Module, train: list, config: TatumTraining = TatumTraining(), frames: int = 400) -> list: # Losses
-    "Train the baseline on windows of frames, with the optimiser of the tatum model; it is changed in place."
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, eps=config.epsilon)
-    rng, losses = rng_for('frame-training', config.seed), []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model.train()
-        for _ in progress(range(config.steps), 'frame model'):
-            x, y = frame_batch(train, frames, config.batch, rng)
-            loss = frame_loss(model(x), y)
-            optimizer.zero_grad(); loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_norm); optimizer.step()
-            losses.append(loss.item())
-    model.eval()
-    return losses
+def frame_predictor(model: nn.Module, vocabulary=DRUMS3) -> Callable:
+    "What `score_songs` asks for, of a frame model: peaks on the tatums."
+    return lambda song: quantised_peaks(activations(model, song.features), song.grid, vocabulary)
+
+def train_frame_model(model: nn.Module, train: list, validation: list, config: TatumTraining = TatumTraining(), frames: int = 400, vocabulary=DRUMS3,
+    folder: Path|None = None, watch: Callable|None = None) -> pd.DataFrame: # step, transcription, f1
+    "Train the baseline on windows of frames as the tatum model is trained; it is changed in place."
+    def step(rng, generator):
+        x, y = frame_batch(train, frames, config.batch, rng)
+        loss = frame_loss(model(x), y)
+        return loss, dict(transcription=loss.item())
+    validate = lambda: score_songs(frame_predictor(model, vocabulary), validation, 1, vocabulary)
+    return train_legs(model, step, validate, config, folder, watch, 'frame model')
 
 # %% ../../nbs/44_regularised_training.ipynb #479d8a4d
 def search_weights(train_and_score: Callable, # (alpha, gamma) to the F on validation songs
