@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['PROTOCOLS', 'PROFILES', 'WHERE', 'RECIPE', 'COLUMNS', 'TOLERANCES', 'OFFSETS', 'TEMPLATES', 'RESULT_MIME',
            'parse_value', 'unknown_name', 'check_names', 'Experiment', 'config_of', 'key_of', 'run_name', 'short_name',
-           'split_names', 'experiment', 'resolve', 'train_config', 'build_model', 'drum_vocabulary', 'check_experiment',
-           'Result', 'result_path', 'save_result', 'load_result', 'code_version', 'versions', 'limited', 'tracks_for',
-           'all_tracks', 'data_fingerprint', 'finished', 'run_lock', 'follow_parent', 'RunData', 'prepare_data',
-           'absent_tracks', 'make_source', 'make_validate', 'store_activations', 'picked', 'train_model', 'note_status',
-           'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs', 'model_outputs', 'inference_speed',
-           'run_experiment', 'describe_run', 'excerpt', 'find_template', 'template_parameters', 'settings_of',
-           'publish', 'published', 'fulfils', 'check_published', 'run_notebook', 'Job', 'make_job', 'run_job',
-           'run_batch', 'check_data', 'prepare_jobs', 'forget', 'study_jobs']
+           'split_names', 'experiment', 'resolve', 'train_config', 'build_model', 'drum_vocabulary', 'limited',
+           'check_experiment', 'Result', 'result_path', 'save_result', 'load_result', 'code_version', 'versions',
+           'tracks_for', 'all_tracks', 'data_fingerprint', 'finished', 'run_lock', 'follow_parent', 'RunData',
+           'prepare_data', 'absent_tracks', 'make_source', 'make_validate', 'store_activations', 'picked',
+           'train_model', 'note_status', 'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs',
+           'model_outputs', 'inference_speed', 'run_experiment', 'describe_run', 'excerpt', 'find_template',
+           'template_parameters', 'settings_of', 'publish', 'published', 'fulfils', 'check_published', 'run_notebook',
+           'Job', 'make_job', 'run_job', 'run_batch', 'check_data', 'prepare_jobs', 'forget', 'study_jobs']
 
 # %% ../nbs/32_experiments.ipynb #53c9d159
 import ast, contextlib, difflib, fcntl, hashlib, json, logging, os, platform, re, shutil, subprocess, sys, threading, time
@@ -207,6 +207,18 @@ def build_model(exp: Experiment):
 def drum_vocabulary(names): # () of codes, or of one size such as ('5',)
     return vocabulary(names[0] if len(names) == 1 and names[0].isdigit() else tuple(names))
 
+# %% ../nbs/32_experiments.ipynb #b140a13f
+def limited(tracks: list, most: int|str|None # The first so many; '1.5 h': about so many hours, drawn by lot; None for all
+) -> list:
+    "A part of the tracks, in their order; fewer hours are always a part of more."
+    if not isinstance(most, str): return tracks[:most]
+    hours = re.fullmatch(r'(\d*\.?\d+) ?h', most.strip())
+    if not hours: raise DrumnbError(f"limit: expected a number of tracks or hours such as '1.5 h', found '{most}'")
+    drawn = sorted(tracks, key=lambda t: content_key('drawn', t.id))
+    until = np.cumsum([0.0, *(t.duration or 0.0 for t in drawn)])[:-1]
+    chosen = {t.id for t, begin in zip(drawn, until) if begin < 3600*float(hours[1])}
+    return [t for t in tracks if t.id in chosen]
+
 # %% ../nbs/32_experiments.ipynb #c547055b
 def check_experiment(exp: Experiment):
     "Raise `DrumnbError` for an architecture, data set or setting that does not exist, before anything is computed."
@@ -296,18 +308,6 @@ def versions() -> dict:
     for name in ('drumnb', 'numpy', 'scipy', 'torch', 'soundfile', 'soxr', 'symusic', 'mido'):
         with contextlib.suppress(PackageNotFoundError): found[name] = version(name)
     return found
-
-# %% ../nbs/32_experiments.ipynb #b140a13f
-def limited(tracks: list, most: int|str|None # The first so many; '1.5 h': about so many hours, drawn by lot; None for all
-) -> list:
-    "A part of the tracks, in their order; fewer hours are always a part of more."
-    if not isinstance(most, str): return tracks[:most]
-    hours = re.fullmatch(r'(\d*\.?\d+) ?h', most.strip())
-    if not hours: raise DrumnbError(f"limit: expected a number of tracks or hours such as '1.5 h', found '{most}'")
-    drawn = sorted(tracks, key=lambda t: content_key('drawn', t.id))
-    until = np.cumsum([0.0, *(t.duration or 0.0 for t in drawn)])[:-1]
-    chosen = {t.id for t, begin in zip(drawn, until) if begin < 3600*float(hours[1])}
-    return [t for t in tracks if t.id in chosen]
 
 # %% ../nbs/32_experiments.ipynb #df31b516
 def tracks_for(exp: Experiment, role: str # 'train', 'validation' or 'test'
@@ -491,7 +491,7 @@ def decide_threshold(exp: Experiment, model, normaliser: Normaliser, store: Fram
 
 # %% ../nbs/32_experiments.ipynb #243d22d1
 TOLERANCES = (10, 20, 30, 40, 50, 75, 100, 150, 200)  # ms
-OFFSETS = range(-100, 101, 5)                         # ms
+OFFSETS = range(-150, 151, 5)                         # ms; the middle of what is equally good is found up to 100 either way
 
 def timing_of(ref: Onsets, est: Onsets, # Annotated and estimated
     mask=None # (K,), 0 for drums that are not annotated
