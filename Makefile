@@ -18,7 +18,7 @@ STUDY_HOMES := DRUMNB_RESULTS=$(CURDIR)/runs/results DRUMNB_FIGURES=$(CURDIR)/ru
 TEST_HOMES := DRUMNB_FIGURES=$(CURDIR)/runs/test/figures
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help venv study test check test-notebooks test-python lab figures export clean-notebooks hooks debian clean
+.PHONY: help venv study test check test-notebooks test-python lab chapters figures thesis export clean-notebooks hooks debian clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,8 +56,15 @@ check: venv ## Check that notebooks, modules and figures are in sync and clean
 lab: venv ## Read and edit the chapters in JupyterLab (PORT=8888)
 	@$(BIN)/jupyter lab --port $(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/nbs/01_introduction.ipynb
 
-figures: venv ## Execute every chapter and redraw the committed figures/
-	@$(ONE_THREAD) $(BIN)/python scripts/execute.py nbs/[0-9]*.ipynb --to runs/chapters --depends results
+chapters: venv
+	@DRUMNB_FIGURES=$(CURDIR)/runs/chapters/figures $(ONE_THREAD) DRUMNB_QUIET=1 $(BIN)/python scripts/execute.py nbs/[0-9]*.ipynb --to runs/chapters --depends results thesis/published --workers 2 --all
+
+figures: chapters ## Execute every chapter and redraw the committed figures/
+	@cp -v runs/chapters/figures/*.png figures/ | wc -l | xargs printf '%s figures drawn into figures/\n'
+
+thesis: chapters ## Execute every chapter and make the book: HTML pages, one HTML file and a PDF in runs/thesis/
+	@$(ONE_THREAD) $(BIN)/python thesis/build_html.py
+	@$(ONE_THREAD) $(BIN)/python thesis/build_pdf.py
 
 export: venv ## Write the library from the notebooks, and clean the notebooks
 	@$(BIN)/nbdev_export

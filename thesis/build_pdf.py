@@ -1,0 +1,255 @@
+"""Write the book as one PDF: pandoc turns the tree into typst, typst sets it with fonts that it carries in itself."""
+import argparse
+import ast
+import copy
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
+                  pandoc, read_book, table_rows, text_of, tree_of, walk)
+
+EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 18, 14, 24
+TEXT_WIDTH = 6.1                                            # inches
+FIGURE_WIDTH = 7.2                                          # inches of a figure that fills the text
+LONG_CELL, WIDE_TABLE = 34, 108                             # characters
+
+
+def raw(words: str) -> dict:
+    return el('RawBlock', ['typst', words])
+
+
+def raw_inline(words: str) -> dict:
+    return el('RawInline', ['typst', words])
+
+
+def string(words: str) -> str:
+    "A typst string."
+    return json.dumps(words, ensure_ascii=False)
+
+
+def for_pdf(book: Book, chapter) -> list:
+    "The book's own elements as typst."
+    def change(node):
+        t = node['t']
+        if t == 'CodeBlock' and 'cell' in node['c'][0][1]:
+            return code(node, chapter)
+        if t == 'CodeBlock' and 'printed' in node['c'][0][1]:
+            return printed(node)
+        if t == 'Table':
+            return table(node, change)
+        if t == 'Image':
+            return [raw_inline(picture(node))]
+        if t == 'Header':
+            level, (id, _, _), words = node['c']
+            return [el('Header', [level, attr(id), [w for w in walk(words, change) if w['t'] != 'Note']])]
+        if t == 'Span' and 'equation' in node['c'][0][1]:
+            return [raw_inline(f'#metadata(none) <{node["c"][0][0]}>\n#numbered-equation({string(pairs_of(node)["number"])})['), *node['c'][1], raw_inline(']')]
+        if t in ('RawBlock', 'RawInline') and node['c'][0] == 'html':
+            return []
+        if t == 'Math' and node['c'][0]['t'] == 'DisplayMath':
+            return None
+        if t != 'Div':
+            return None
+        classes = node['c'][0][1]
+        if classes == ['shown']:
+            return walk(node['c'][1], change)
+        if 'sound' in classes:
+            return [raw(f'#pointer[▷ A sound, to be heard in the pages of this chapter or in {notebook(chapter)}.]')]
+        if 'only-html' in classes:
+            return [raw(f'#pointer[An interactive display, to be used in the pages of this chapter or in {notebook(chapter)}.]')]
+        if classes in (['figure'], ['table']):
+            return captioned(node, change)
+        return None
+    return walk(copy.deepcopy(chapter.blocks), change)
+
+
+def notebook(chapter) -> str:
+    return f'`nbs/{chapter.name}.ipynb`'
+
+
+def picture(node: dict) -> str:
+    inches, (target, _) = float(dict(node['c'][0][2]).get('inches', TEXT_WIDTH)), node['c'][2]
+    width = min(TEXT_WIDTH, inches * TEXT_WIDTH / FIGURE_WIDTH) if not target.endswith('.svg') else min(TEXT_WIDTH, inches)
+    return f'#picture({string(target)}, {width:.2f}in, {string(" ".join(text_of(node["c"][1]).split()))})'
+
+
+def captioned(node: dict, change) -> list:
+    (id, classes, _), (caption, *body) = node['c'][0], node['c'][1]
+    kind = 'fig' if classes == ['figure'] else 'tbl'
+    words = walk(caption['c'][1][0]['c'], change)
+    return [el('Plain', [raw_inline(f'#numbered("{kind}", {string(pairs_of(node)["number"])}, ['), *words, raw_inline('])[')]),
+            *walk(body, change), raw(f'] <{id}>')]
+
+
+def code(node: dict, chapter) -> list:
+    "What a reader of paper wants to see of the code: small exports and naive versions; what draws, imports or checks stays in the notebook."
+    (_, _, pairs), source = node['c']
+    pairs = dict(pairs)
+    lines, kind, names = int(pairs['lines']), pairs['kind'], pairs['names']
+    shown = without_asserts(source) if kind == 'plain' else source
+    private = all(n.startswith('_') for n in names.split(', ')) if names else False
+    wanted = kind == 'export' and lines <= EXPORT_LINES and not private and not draws(source) or kind == 'plain' and shown.count('\n') < PLAIN_LINES
+    if (pairs['book'] == 'show' or wanted) and shown:
+        return [el('CodeBlock', [attr('', ['python']), '\n'.join(wrapped(line) for line in shown.split('\n'))])]
+    if kind == 'export' and names and not private:
+        shown = ', '.join(f'`{n}`' for n in names.split(', '))
+        return [raw(f'#pointer[{shown}: {lines} lines, in {notebook(chapter)}.]')]
+    return []
+
+
+def without_asserts(source: str) -> str:
+    "A cell without its assertions: on paper they only interrupt."
+    lines = source.split('\n')
+    for node in reversed(tree_of(source).body):
+        if is_checks(ast.unparse(node)) and not isinstance(node, (ast.Import, ast.ImportFrom)):
+            del lines[node.lineno - 1:node.end_lineno]
+    return '\n'.join(lines).strip('\n')
+
+
+def wrapped(line: str, width: int = 98) -> str:
+    "A long line of code, continued on the next with a deeper indent, as typst would otherwise break it anywhere."
+    if len(line) <= width:
+        return line
+    indent = ' ' * (len(line) - len(line.lstrip()) + 8)
+    out = []
+    while len(line) > width:
+        cut = max(line.rfind(s, 40, width) + len(s.rstrip()) for s in (', ', ' '))
+        if cut < 40:
+            break
+        out.append(line[:cut].rstrip())
+        line = indent + line[cut:].lstrip()
+    return '\n'.join([*out, line])
+
+
+def printed(node: dict) -> list:
+    lines = [piece for line in node['c'][1].split('\n') for piece in wrapped(line, 100).split('\n')]
+    if len(lines) > PRINTED_LINES:
+        lines = [*lines[:PRINTED_LINES - 1], f'… and {len(lines) - PRINTED_LINES + 1} more lines']
+    return [raw('#printed['), el('CodeBlock', [attr(), '\n'.join(lines)]), raw(']')]
+
+
+def table(node: dict, change) -> list:
+    "A table that fits: columns of long words share what is left of the width, and the letters shrink when that is not enough."
+    node = align_numbers(node)
+    head, body = table_rows(node)
+    n = len(node['c'][2])
+    widths = [0] * n
+    for row in [*head, *body]:
+        if len(row) == n:
+            for j, cell in enumerate(row):
+                widths[j] = max(widths[j], round(len(text_of(cell[4]).strip()) * (1.12 if any(True for _ in elements(cell[4], 'Code')) else 1)))
+    total = sum(widths) + 2 * n
+    if total > WIDE_TABLE and max(widths) > LONG_CELL:
+        # short columns keep what they need, long ones share the rest
+        short = sum(w + 2 for w in widths if w <= LONG_CELL)
+        rest, long = max(WIDE_TABLE - short, 30), sum(w ** .7 for w in widths if w > LONG_CELL)
+        wish = [w + 2 if w <= LONG_CELL else rest * w ** .7 / long for w in widths]
+        for j, spec in enumerate(node['c'][2]):
+            spec[1] = el('ColWidth', round(wish[j] / sum(wish), 4))
+    node['c'][1] = [None, []]
+    node['c'][0] = attr()
+    return [raw('#shrink['), walk_cells(node, change), raw(']')]
+
+
+def walk_cells(node: dict, change) -> dict:
+    for row in [*node['c'][3][1], *[r for part in node['c'][4] for r in [*part[2], *part[3]]]]:
+        for cell in row[1]:
+            cell[4] = walk(cell[4], change)
+    return node
+
+
+# ---- the whole book
+
+def typst_of(blocks: list) -> str:
+    return pandoc(document(blocks), '-f', 'json', '-t', 'typst', '--wrap=none', '--syntax-highlighting=idiomatic')
+
+
+def labels_in(source: str) -> set:
+    return set(re.findall(r'<([\w.:-]+)>', source))
+
+
+def source_of(book: Book) -> str:
+    "The whole book in typst."
+    commit, date = commit_line()
+    edition = ' · '.join(filter(None, [date, f'commit {commit}' if commit else '', 'every figure, table and number is made by the code of its chapter']))
+    acronyms = ''.join(f'({string(a)}, {string(b)}),' for a, b in book.acronyms)
+    out = [f'#let book-title = {string(TITLE)}\n#let book-subtitle = {string(SUBTITLE)}\n#let book-author = {string(copyright_line())}\n#let book-edition = {string(edition)}\n'
+           f'#let acronyms = ({acronyms})\n#let h1-gap = h(0.8em)\n', (HERE / 'book.typ').read_text(encoding='utf-8')]
+    part, in_appendix = None, False
+    for chapter in book.chapters:
+        if chapter.appendix and not in_appendix:
+            out.append(bibliography(book))
+        if chapter.part != part:
+            inside = [c for c in book.chapters if c.part == chapter.part]
+            names = ' #linebreak() '.join(typst_of([el('Plain', c.title)]).strip() for c in inside)
+            out.append(f'#part[{chapter.part}][{names}]\n')
+            part = chapter.part
+        if chapter.appendix and not in_appendix:
+            out.append('#set heading(numbering: "A.1")\n#counter(heading).update(0)\n#chapter-word.update("Appendix")\n')
+            in_appendix = True
+        front = [el('Header', [1, attr(f'sec-{chapter.slug}'), chapter.title])]
+        if chapter.summary:
+            front += [el('Plain', [raw_inline('#summary['), *chapter.summary, raw_inline(']')])]
+        back = [raw(f'#made-by[Made by {notebook(chapter)}; in JupyterLab every cell of it can be run and changed.]')]
+        out.append(typst_of([*front, *for_pdf(book, chapter), *back]))
+    if not in_appendix:
+        out.append(bibliography(book))
+    return '\n\n'.join(out)
+
+
+def bibliography(book: Book) -> str:
+    if not book.references:
+        return ''
+
+    def entry(node):
+        if node['t'] == 'Div' and 'csl-entry' in node['c'][0][1]:
+            left, right = node['c'][1][0]['c'][0], node['c'][1][0]['c'][1:]
+            return [el('Plain', [raw_inline('#block(above: 0.7em, below: 0.7em)[#grid(columns: (2.4em, 1fr), ['), left, raw_inline('], ['), *right, raw_inline(f'])] <{node["c"][0][0]}>')])]
+        if node['t'] == 'Span' and node['c'][0][1] in (['csl-left-margin'], ['csl-right-inline']):
+            return node['c'][1]
+    body = typst_of(walk(copy.deepcopy(book.references), lambda n: entry(n)))
+    return f'#heading(level: 1, numbering: none)[Bibliography] <sec-bibliography>\n#[\n#set par(justify: false)\n#set text(size: 9.4pt)\n{body}\n]\n'
+
+
+def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
+    import matplotlib
+    import typst
+    work = folder / 'typst'
+    shutil.rmtree(work, ignore_errors=True)
+    (work / 'images').mkdir(parents=True)
+    for name, data in book.images.items():
+        (work / 'images' / name).write_bytes(data)
+    (work / 'book.typ').write_text(source, encoding='utf-8')
+    fonts = Path(matplotlib.get_data_path()) / 'fonts/ttf'
+    try:
+        pdf, warnings = typst.compile_with_warnings(str(work / 'book.typ'), root=str(work), font_paths=[str(fonts)], ignore_system_fonts=True, pdf_standards=[])
+    except typst.TypstError as error:
+        raise BookError(f'{work / "book.typ"}: {" ".join(str(error).split())[:600]}') from None
+    path = folder / 'drumnb.pdf'
+    path.write_bytes(pdf)
+    return path, [str(getattr(w, 'message', w)) for w in warnings]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks')
+    parser.add_argument('--to', type=Path, default=ROOT / 'runs/thesis', help='folder of the book')
+    args = parser.parse_args()
+    try:
+        book = read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
+        args.to.mkdir(parents=True, exist_ok=True)
+        path, warnings = compile_pdf(source_of(book), book, args.to)
+    except BookError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in dict.fromkeys(warnings):
+        print(f'typst: {line}')
+    print(f'{path}: {path.stat().st_size / 1e6:.0f} MB')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
