@@ -526,9 +526,11 @@ def score_model(exp: Experiment, model, normaliser: Normaliser, tests: dict, # t
 
 # %% ../nbs/32_experiments.ipynb #45d16b84
 def sampled_outputs(exp: Experiment, model, normaliser: Normaliser, store: FrameStore, at_most: int) -> list: # (activations, Onsets, magnitudes)
-    "What calibration and velocity are fitted to and judged on: tracks spread evenly over a store."
-    chosen = np.unique(np.linspace(0, len(store) - 1, min(len(store), at_most)).round().astype(int))
-    return [(store_activations(model, store, i, normaliser, exp.device)*store[i].mask, store[i].onsets, np.asarray(store[i].magnitudes('mix'), np.float32)) for i in chosen.tolist()]
+    "What calibration and velocity are fitted to and judged on: tracks spread evenly over a store, as many of each data set."
+    places = [[i for i, e in enumerate(store.entries) if e.dataset == name] for name in dict.fromkeys(e.dataset for e in store.entries)]
+    spread = lambda at: {at[k] for k in np.linspace(0, len(at) - 1, min(len(at), at_most//len(places) + 1)).round().astype(int)}
+    chosen = sorted(set().union(*map(spread, places)))
+    return [(store_activations(model, store, i, normaliser, exp.device)*store[i].mask, store[i].onsets, np.asarray(store[i].magnitudes('mix'), np.float32)) for i in chosen]
 
 def model_outputs(exp: Experiment, model, normaliser: Normaliser, data: RunData, threshold: float|tuple) -> dict: # calibration, velocity, and rows that judge them
     "Fit calibration and velocity on validation tracks, and judge them there and on the test sets."
