@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PER_BEAT', 'FAR', 'STROKE', 'TatumGrid', 'bar_numbers', 'meter_of', 'even_beats', 'clip_beats', 'Quantised',
            'quantise', 'to_onsets', 'grid_costs', 'by_track', 'explain', 'table_one', 'best_aligned', 'save_rows',
-           'measure_grid', 'read_results']
+           'measured_tracks', 'measure_grid', 'measure_beats', 'read_results']
 
 # %% ../../nbs/41_grid.ipynb #73f49753
 import time
@@ -17,7 +17,7 @@ from ..datasets.core import get_dataset
 from ..drums import DRUMS3, DRUMS5, vocabulary as as_vocabulary
 from ..experiments import COLUMNS, Result, code_version, load_result, save_result, short_name, versions
 from ..onsets import Onsets
-from .beats import beats_for
+from .beats import BEAT_WINDOW, beats_for, count_beats
 
 # %% ../../nbs/41_grid.ipynb #8eb5580a
 PER_BEAT = 4  # tatums a beat (Ishizuka et al. 2020)
@@ -167,14 +167,28 @@ def save_rows(run: str, # How the name of the run begins, for example 'grid-rwc-
     save_result(result)
     return result
 
-def measure_grid(dataset: str = 'rwc', source: str = 'annotated', vocabulary=DRUMS3) -> Result:
+def measured_tracks(dataset: str, source: str, only=None) -> list: # of Track
+    "Those asked for; where beats are tracked, those whose recording is there."
+    tracks = get_dataset(dataset).tracks(present_only=source == 'madmom')
+    return [t for t in tracks if only is None or t.id in only]
+
+def measure_grid(dataset: str = 'rwc', source: str = 'annotated', vocabulary=DRUMS3, only=None # Ids of tracks; all by default
+) -> Result:
     "Write the rows of Table I: what the grid of some beats costs each track of a data set that has drums."
     started = time.monotonic()
-    tracks = [t for t in progress(get_dataset(dataset).tracks(), 'drums of each track') if len(t.onsets(vocabulary))]
+    tracks = [t for t in progress(measured_tracks(dataset, source, only), 'drums of each track') if len(t.onsets(vocabulary))]
     rows = [grid_costs(t.onsets(vocabulary), TatumGrid.from_beats(beats_for(t, source), name=t.id)).assign(track=t.id) for t in progress(tracks, 'grid')]
     rows = pd.concat(rows, ignore_index=True).assign(beats=source)
     config = dict(architecture='grid', test=dataset, beats=source, vocabulary=list(as_vocabulary(vocabulary)), window_ms=round(1000*FAR), stroke=STROKE, per_beat=PER_BEAT)
+    if only is not None: config['only'] = sorted(only)
     return save_rows(f'grid-{short_name(dataset)}-{source}', config, rows.assign(tp=rows.onsets - rows.either, fn=rows.either), tracks, time.monotonic() - started)
+
+def measure_beats(dataset: str, source: str = 'madmom', only=None) -> Result:
+    "Write the rows of beat tracking: beats found, invented and missed (equation 9) in each track."
+    started, tracks = time.monotonic(), measured_tracks(dataset, source, only)
+    rows = pd.DataFrame([dict(track=t.id, drum='beat', beats=source, **count_beats(t.beats(), beats_for(t, source))) for t in progress(tracks, 'beats')])
+    config = dict(architecture='beats', test=dataset, beats=source, window_ms=round(1000*BEAT_WINDOW), **({} if only is None else dict(only=sorted(only))))
+    return save_rows(f'beats-{short_name(dataset)}-{source}', config, rows, tracks, time.monotonic() - started)
 
 def read_results(study: str, kind: str) -> pd.DataFrame: # All rows; empty when there are none
     "The committed rows of a study's runs whose names begin with a word."
