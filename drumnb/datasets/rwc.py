@@ -148,7 +148,7 @@ class RWCPopular(Dataset):
     size_text = '100 songs, 6.8 h; annotations 10 MB, recordings some GB'
     how_to_get = ("clone https://github.com/rwc-music/rwc-annotations into 'rwc-annotations' below the data home; recordings: https://zenodo.org/records/17177919, "
                   "unpacked so that 'rwc-annotations/audio/RWC-P/RWC_P001.wav' is there")
-    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), drums=('all', 'channel10'), kits=('shipped', 'procedural'), role=('by_fold', 'train', 'validation', 'test'), folds=10, fold=0, seed=0)
+    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), drums=('all', 'channel10'), kits=('shipped', 'procedural'), role=('by_fold', 'train', 'validation', 'test'), folds=10, fold=0, seed=0, seconds=0.)
 
     def make_index(self):
         k, fold = self.options['folds'], self.options['fold']
@@ -160,6 +160,7 @@ class RWCPopular(Dataset):
     def _row(self, r, split):
         id = f'RWC_P{r.piece:03d}'
         recorded = readable_duration(self._recording(id)) if self.options['render'] == 'recordings' else r.seconds + 1.
+        if recorded and self.options['seconds']: recorded = min(recorded, self.options['seconds'])
         return self.make_track(id, split, id, recorded, title=r.Title, bpm=float(r.Tempo), drums=r.DrumInformation, seconds=r.seconds)
     def _recording(self, id):
         places = [self.home/f/f'{id}.{kind}' for f in ('audio/RWC-P', 'RWC-P', 'audio') for kind in ('wav', 'flac', 'mp3')]
@@ -168,9 +169,13 @@ class RWCPopular(Dataset):
         notes = self.home/LAYOUT
         found = dict(annotation=notes/'MIDI_aligned'/'RWC-P'/f'{track.id}.mid', beats=notes/'beats'/'RWC-P'/f'{track.id}.csv')
         return found | (dict(audio=self._recording(track.id)) if self.options['render'] == 'recordings' else {})
-    def load_hits(self, track): return drum_hits(read_parts(self.files(track)['annotation']), self.options['drums'] == 'channel10')
+    def load_hits(self, track):
+        hits = drum_hits(read_parts(self.files(track)['annotation']), self.options['drums'] == 'channel10')
+        return hits.crop(0, track.duration) if self.options['seconds'] else hits    # only the beginning of each song
     def load_onsets(self, track, vocabulary=DRUMS5): return self.load_hits(track).onsets(vocabulary).distinct(STROKE)
-    def load_beats(self, track): return read_beat_table(self.files(track)['beats'])
+    def load_beats(self, track):
+        beats = read_beat_table(self.files(track)['beats'])
+        return beats[beats[:, 0] <= track.duration] if self.options['seconds'] else beats
 
 # %% ../../nbs/28_rwc.ipynb #606d035b
 def _load_stems(self, track):
@@ -184,7 +189,7 @@ def _load_stems(self, track):
     return mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
 
 def _load_audio(self, track):
-    if self.options['render'] == 'recordings': return audio.load(self.files(track)['audio'])
+    if self.options['render'] == 'recordings': return audio.load(self.files(track)['audio'])[:round((self.options['seconds'] or 1e6)*audio.SAMPLE_RATE)]
     return sum(self.load_stems(track).values())
 
 def _fingerprint(self, track):
