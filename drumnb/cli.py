@@ -83,10 +83,12 @@ def _study(args):
     "Run the grid of a study and print its table."
     from drumnb.experiments import check_data, check_names, run_batch, split_names, study_jobs
     from drumnb.studies import STUDIES
-    check_names('study', [args.study], STUDIES)
-    study = STUDIES[args.study]
+    from drumnb.training_sets import RUNS, planned_jobs
+    check_names('study', [args.study], [*STUDIES, *RUNS])
+    study = STUDIES.get(args.study, dict(settings={}))
     settings = {**study['settings'], 'profile': args.profile, **read_settings(args.parameters)}
-    jobs = study_jobs(args.name or args.study, split_names(' '.join(args.architectures)) or study['architectures'], args.datasets or study['datasets'], args.seeds, args.template, **settings)
+    if args.study in RUNS: jobs = planned_jobs(args.study, args.name, args.datasets, args.seeds, args.template, **settings)
+    else: jobs = study_jobs(args.name or args.study, split_names(' '.join(args.architectures)) or study['architectures'], args.datasets or study['datasets'], args.seeds, args.template, **settings)
     check_data(jobs)
     outcomes = run_batch(jobs, args.jobs or _default_jobs(len(jobs)), args.address, args.threads, args.force)
     code = _report(outcomes, jobs)
@@ -166,7 +168,7 @@ def _add_run(c):
     c.add_argument('--force', action='store_true', help='run again even when finished')
 
 def _add_study(c):
-    c.add_argument('study', help='which study: architecture, or learning (the same on 4, 15 and 60 minutes of songs)')
+    c.add_argument('study', help='which study: architecture, dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 4, 15 and 60 minutes of songs)')
     c.add_argument('--profile', default='quick', help='tiny, quick or full')
     c.add_argument('--architectures', nargs='+', default=(), metavar='NAME', help='all five by default')
     c.add_argument('--datasets', nargs='+', default=(), metavar='NAME', help='training sets, one training each (synthetic by default); join with + to train on several')
