@@ -8,8 +8,8 @@ __all__ = ['PROTOCOLS', 'PROFILES', 'WHERE', 'RECIPE', 'COLUMNS', 'TOLERANCES', 
            'split_names', 'experiment', 'resolve', 'train_config', 'build_model', 'drum_vocabulary', 'limited',
            'check_experiment', 'Result', 'result_path', 'save_result', 'load_result', 'code_version', 'versions',
            'tracks_for', 'all_tracks', 'data_fingerprint', 'finished', 'run_lock', 'follow_parent', 'RunData',
-           'prepare_data', 'absent_tracks', 'make_source', 'make_validate', 'store_activations', 'picked',
-           'train_model', 'note_status', 'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs',
+           'prepare_data', 'train_parts', 'absent_tracks', 'make_source', 'make_validate', 'store_activations',
+           'picked', 'train_model', 'note_status', 'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs',
            'model_outputs', 'inference_speed', 'run_experiment', 'describe_run', 'excerpt', 'find_template',
            'template_parameters', 'settings_of', 'publish', 'published', 'fulfils', 'check_published', 'run_notebook',
            'Job', 'make_job', 'run_job', 'run_batch', 'check_data', 'prepare_jobs', 'forget', 'study_jobs']
@@ -28,7 +28,9 @@ from .core import (DrumnbError, atomic_path, cache_home, content_key, get_logger
                          results_home, runs_home, write_json)
 from .datasets.core import assert_disjoint_groups, dataset_names, get_dataset
 from .drums import vocabulary
-from .frames import (Augmentation, BatchSource, FrameStore, Normaliser, Windows, fit_normaliser, frame_weights, prepare)
+from .band_kits import BandSampler, Sampling
+from .frames import (Augmentation, BatchSource, FrameStore, Normaliser, Performance, SampledSource, Windows, fit_normaliser, frame_weights, prepare)
+from .kits import find_kits, kits_fingerprint
 from .inference import (GRID, Calibration, VelocityModel, activations, choose_threshold, cross_check, decode, fit_outputs, judge_outputs,
                               outputs_report, score_activations)
 from .metrics import count, match, micro_f1
@@ -114,7 +116,9 @@ class Experiment:
     training: dict = field(default_factory=dict)   # Fields of `training.TrainConfig`
     windows: dict = field(default_factory=dict)    # Fields of `frames.Windows`: frames, batch, mode, …
     mixing: bool = False                           # Train on mixtures made in the filter bank; needs drums and accompaniment apart
-    augmentation: dict = field(default_factory=dict) # Fields of `frames.Augmentation`, for mixing
+    augmentation: dict = field(default_factory=dict) # Fields of `frames.Augmentation`, for mixing and sampling
+    sampling: dict = field(default_factory=dict)   # Fields of `band_kits.Sampling`: drums are then played on the fly, on other kits in every crop
+    accompaniment: tuple[str, ...] = ()            # Data sets whose accompaniment plays beside sampled drums; those of `train` when empty
     proportions: dict = field(default_factory=dict)  # Training set → its share of the crops; by length when empty
     picking: dict = field(default_factory=dict)    # Fields of `onsets.PeakPicking`
     threshold: float|str|tuple = 0.5               # Least activation of an onset (or one for each drum), or 'validation' or 'drums': one for all or for each, chosen there
@@ -179,10 +183,12 @@ def experiment(**settings # Fields of `Experiment`, as values or as typed; empty
     profile = given.get('profile', 'quick')
     check_names('profile', [profile], PROFILES)
     filled = dict(PROFILES[profile])
-    filled['model'] = filled['model'].get(given.get('architecture', 'crnn'), {})
+    architecture = given.get('architecture', 'crnn')
+    filled['model'] = filled['model'].get(architecture, {})
+    if isinstance(filled['epochs'], dict): filled['epochs'] = filled['epochs'].get(architecture, max(filled['epochs'].values()))
     for name, value in given.items():
         filled[name] = {**filled.get(name, {}), **value} if isinstance(value, dict) else value
-    for role in ('validation', 'test'): filled.setdefault(role, filled.get('train', ('synthetic',)))
+    for role in ('validation', 'test', *(['accompaniment'] if filled.get('sampling') else [])): filled.setdefault(role, filled.get('train', ('synthetic',)))
     exp = Experiment(**filled)
     check_experiment(exp)
     return resolve(exp)
@@ -194,7 +200,7 @@ def resolve(exp: Experiment) -> Experiment:
     model = {k: v for k, v in build_model(exp).config.items() if k not in ('n_bins', 'n_drums')}
     return replace(exp, vocabulary=drum_vocabulary(exp.vocabulary), features=feature_spec(exp.features).to_dict(), model=model,
                    training=training, windows=asdict(Windows(**exp.windows)), picking=asdict(PeakPicking(**exp.picking)),
-                   augmentation=asdict(Augmentation(**exp.augmentation)) if exp.mixing else {})
+                   augmentation=asdict(Augmentation(**exp.augmentation)) if exp.mixing or exp.sampling else {}, sampling=asdict(Sampling(**exp.sampling)) if exp.sampling else {})
 
 def train_config(exp: Experiment) -> TrainConfig:
     "The settings of `fit` for an experiment."
@@ -226,17 +232,18 @@ def check_experiment(exp: Experiment):
     check_names('training setting', exp.training, [f.name for f in fields(TrainConfig) if f.name not in ('epochs', 'seed', 'device')])
     check_names('windows setting', exp.windows, [f.name for f in fields(Windows)])
     check_names('augmentation setting', exp.augmentation, [f.name for f in fields(Augmentation)])
+    check_names('sampling setting', exp.sampling, [f.name for f in fields(Sampling)])
     check_names('training set in proportions', exp.proportions, exp.train)
     check_names('picking setting', exp.picking, [f.name for f in fields(PeakPicking)])
     check_names('split in limit', exp.limit, ('train', 'validation', 'test'))
     for most in exp.limit.values(): limited([], most)
-    for name in exp.train + exp.validation + exp.test: get_dataset(name.split('@')[0])
+    for name in exp.train + exp.validation + exp.test + exp.accompaniment: get_dataset(name.split('@')[0])
     for name in exp.protocols: _protocol(name)
     levels = exp.threshold if isinstance(exp.threshold, (list, tuple)) else [exp.threshold]
     if exp.threshold not in ('validation', 'drums') and (len(levels) not in (1, len(drum_vocabulary(exp.vocabulary))) or not all(isinstance(t, (int, float)) and 0 <= t <= 1 for t in levels)):
         raise DrumnbError(f"parameter threshold: expected a number from 0 to 1, one for each drum, 'validation' or 'drums', found {exp.threshold!r}")
     if exp.epochs < 1: raise DrumnbError(f'parameter epochs: expected 1 or more, found {exp.epochs}')
-    try: train_config(exp), build_model(exp), Windows(**exp.windows), Augmentation(**exp.augmentation)
+    try: train_config(exp), build_model(exp), Windows(**exp.windows), Augmentation(**exp.augmentation), Sampling(**exp.sampling)
     except TypeError as e: raise DrumnbError(f'a setting has a value of the wrong kind: {e}') from None
 
 def _protocol(text):
@@ -310,7 +317,7 @@ def versions() -> dict:
     return found
 
 # %% ../nbs/32_experiments.ipynb #df31b516
-def tracks_for(exp: Experiment, role: str # 'train', 'validation' or 'test'
+def tracks_for(exp: Experiment, role: str # 'train', 'validation', 'test' or 'accompaniment', which comes from the training part
 ) -> dict: # data set name → list of tracks
     "The tracks of one role, by data set, in a fixed order."
     found = {}
@@ -318,7 +325,7 @@ def tracks_for(exp: Experiment, role: str # 'train', 'validation' or 'test'
         base, _, split = name.partition('@')
         if split not in ('', 'all', 'train', 'validation', 'test'):
             raise DrumnbError(f"{name}: '@{split}' is no split; use @train, @validation, @test or @all")
-        tracks = get_dataset(base).tracks(None if split == 'all' else split or role)
+        tracks = get_dataset(base).tracks(None if split == 'all' else split or ('train' if role == 'accompaniment' else role))
         if role == 'test' and exp.present_only: tracks = [t for t in tracks if t.is_present()]
         if not tracks: raise DrumnbError(f"{name}: no tracks to use for {role}; `drumnb validate {base.partition(':')[0]}` says what is there")
         found[name] = limited(tracks, exp.limit.get(role))
@@ -327,14 +334,17 @@ def tracks_for(exp: Experiment, role: str # 'train', 'validation' or 'test'
 def all_tracks(exp: Experiment) -> dict: # role → data set name → tracks
     "The tracks of all roles; `DrumnbError` when a song is in two of them."
     if hasattr(exp, 'choose_tracks'): return exp.choose_tracks()    # an experiment of another kind
-    chosen = {role: tracks_for(exp, role) for role in ('train', 'validation', 'test')}
-    assert_disjoint_groups(*([replace(t, split=role) for t in ts] for role, sets in chosen.items() for ts in sets.values()))
+    chosen = {role: tracks_for(exp, role) for role in ('train', 'validation', 'test', *(['accompaniment'] if exp.sampling else []))}
+    part_of = lambda role: 'train' if role == 'accompaniment' else role
+    assert_disjoint_groups(*([replace(t, split=part_of(role)) for t in ts] for role, sets in chosen.items() for ts in sets.values()))
     return chosen
 
-def data_fingerprint(chosen: dict # From `all_tracks`
+def data_fingerprint(chosen: dict, # From `all_tracks`
+    exp: Experiment|None = None # When it samples its drums, the kits count too
 ) -> str:
     "A key that changes when any source file, option or choice of tracks does."
-    return content_key({role: {name: [t.fingerprint() for t in ts] for name, ts in sets.items()} for role, sets in chosen.items()})
+    kits = [kits_fingerprint(find_kits('train', Sampling(**exp.sampling).kits))] if getattr(exp, 'sampling', None) else []
+    return content_key({role: {name: [t.fingerprint() for t in ts] for name, ts in sets.items()} for role, sets in chosen.items()}, *kits)
 
 # %% ../nbs/32_experiments.ipynb #f8626a12
 def finished(exp: Experiment, chosen: dict|None = None # From `all_tracks`, when it is known already
@@ -347,7 +357,7 @@ def finished(exp: Experiment, chosen: dict|None = None # From `all_tracks`, when
         get_logger('experiments').warning('%s', e)
         return None
     if result.info.get('key') != exp.key or (result.info['skipped'] and not exp.allow_skips): return None
-    try: same = data_fingerprint(chosen or all_tracks(exp)) == result.info['fingerprint']
+    try: same = data_fingerprint(chosen or all_tracks(exp), exp) == result.info['fingerprint']
     except DrumnbError: return result
     return result if same else None
 
@@ -388,6 +398,7 @@ class RunData:
     tests: dict          # test set → FrameStore
     fingerprint: str
     absent: list         # Test tracks without audio, when only those present were asked for
+    played: list = ()    # The `Performance`s of a run that samples its drums; `train` then holds the accompaniments
 
     @property
     def skipped(self) -> dict: # track → reason
@@ -396,6 +407,9 @@ class RunData:
         for store in (self.train, self.validation, *self.tests.values()): found |= store.skipped
         return found
 
+    @property
+    def hours(self) -> float: return sum(p.seconds for p in self.played)/3600 if self.played else self.train.hours
+
 def prepare_data(exp: Experiment, chosen: dict # From `all_tracks`
 ) -> RunData:
     "Prepare the features of all tracks; mixing needs drums and accompaniment apart in the training part."
@@ -403,9 +417,16 @@ def prepare_data(exp: Experiment, chosen: dict # From `all_tracks`
         store = prepare(tracks, exp.features, parts, workers=exp.workers, allow_skips=exp.allow_skips)
         entries = [replace(e, onsets=e.onsets.reduce(exp.vocabulary)) for e in store.entries]
         return FrameStore(entries, store.spec, store.skipped)
-    joined = {role: [t for ts in chosen[role].values() for t in ts] for role in ('train', 'validation')}
-    return RunData(get(joined['train'], ('drums', 'rest') if exp.mixing else ('mix',)), get(joined['validation']),
-                   {name: get(ts) for name, ts in chosen['test'].items()}, data_fingerprint(chosen), absent_tracks(exp))
+    joined = {role: [t for ts in sets.values() for t in ts] for role, sets in chosen.items()}
+    train = get(joined[_learned(exp)], train_parts(exp))
+    played = [Performance.of(t, exp.vocabulary) for t in joined['train']] if exp.sampling else ()
+    return RunData(train, get(joined['validation']), {name: get(ts) for name, ts in chosen['test'].items()}, data_fingerprint(chosen, exp), absent_tracks(exp), played)
+
+def _learned(exp): return 'accompaniment' if exp.sampling else 'train'  # the role whose sound is prepared for training
+
+def train_parts(exp: Experiment) -> tuple[str, ...]:
+    "What has to be prepared of the sound that a run learns from."
+    return ('accompaniment',) if exp.sampling else ('drums', 'rest') if exp.mixing else ('mix',)
 
 def absent_tracks(exp: Experiment) -> list:
     "Test tracks that are left out because their audio is not there."
@@ -414,11 +435,13 @@ def absent_tracks(exp: Experiment) -> list:
     return [f'{name} {t.id}' for name, ts in everything.items() for t in ts if not t.is_present()]
 
 # %% ../nbs/32_experiments.ipynb #c1674294
-def make_source(exp: Experiment, store: FrameStore # Of the training part
-) -> BatchSource: # With its normaliser
+def make_source(exp: Experiment, data: RunData) -> BatchSource: # With its normaliser
     "Batches for training, normalised by statistics of the training part."
-    source = BatchSource(store, Windows(**exp.windows), Augmentation(**exp.augmentation) if exp.mixing else None,
-                         seed=exp.seed, proportions=exp.proportions or None)
+    if exp.sampling:
+        sampler = BandSampler(feature_spec(exp.features), Sampling(**exp.sampling))
+        source = SampledSource(data.played, sampler, data.train, Windows(**exp.windows), Augmentation(**exp.augmentation), seed=exp.seed, proportions=exp.proportions or None)
+    else: source = BatchSource(data.train, Windows(**exp.windows), Augmentation(**exp.augmentation) if exp.mixing else None,
+                               seed=exp.seed, proportions=exp.proportions or None)
     source.normaliser = fit_normaliser(source)
     return source
 
@@ -459,7 +482,7 @@ def train_model(exp: Experiment, data: RunData,
     watcher=None # Called with the row of each epoch
 ): # model, normaliser, history, seconds of training, also those before a kill
     "Fit the model of an experiment."
-    source = make_source(exp, data.train)
+    source = make_source(exp, data)
     clock, start = folder/'seconds.json', time.monotonic()
     before = read_json(clock) if clock.exists() else 0.0
     model = build_model(exp)
@@ -588,8 +611,8 @@ def describe_run(exp, data, model, history, threshold, train_seconds, wall_secon
                 wall_seconds=round(wall_seconds, 1), train_seconds=round(train_seconds, 1), threads=set_threads(), machine=platform.machine(),
                 skipped=data.skipped, absent=data.absent, parameters=count_parameters(model), threshold=threshold,
                 epochs=len(history.rows), ended=history.finished, best_epoch=best['epoch'], validation_micro_f1=best['micro_f1'],
-                tracks=dict(train=len(data.train), validation=len(data.validation), **{f'test {k}': len(v) for k, v in data.tests.items()}),
-                train_hours=round(data.train.hours, 4), history=history.rows)
+                tracks=dict(train=len(data.played or data.train), validation=len(data.validation), **{f'test {k}': len(v) for k, v in data.tests.items()}),
+                train_hours=round(data.hours, 4), history=history.rows)
 
 # %% ../nbs/32_experiments.ipynb #1a64568c
 def excerpt(exp: Experiment, result: Result, 
@@ -796,7 +819,7 @@ def run_batch(jobs: list[Job],
     outcomes = {j.run: dict(run=j.run, status='finished before', seconds=0.0, message=str(j.result)) for j in jobs if j.finished()}
     pending = [j for j in jobs if j.run not in outcomes]
     at_once = max(1, min(at_once, len(pending)))
-    threads = threads or max(1, (os.cpu_count() or 1)//at_once)
+    threads = threads or (1 if address else max(1, (os.cpu_count() or 1)//at_once))
     if not address: prepare_jobs(pending)
     bar = progress(total=len(jobs), initial=len(outcomes), desc='runs', leave=True, miniters=1)
     with bar, _watching(bar) as active:
@@ -819,7 +842,8 @@ def prepare_jobs(jobs: list[Job]):
     for exp in (j.exp for j in jobs if j.exp):
         with contextlib.suppress(DrumnbError):
             for role, sets in all_tracks(exp).items():
-                parts = getattr(exp, 'parts', None) or (('drums', 'rest') if exp.mixing and role == 'train' else ('mix',))
+                if role == 'train' and getattr(exp, 'sampling', None): continue
+                parts = getattr(exp, 'parts', None) or (train_parts(exp) if role in ('train', 'accompaniment') else ('mix',))
                 for ts in sets.values():
                     for t in ts: wanted.setdefault((json.dumps(exp.features), parts), {})[t.dataset, t.id] = t
     for (features, parts), tracks in wanted.items():
@@ -865,21 +889,29 @@ def _run_here(jobs, threads, active):
         del active[job.run]
 
 # %% ../nbs/32_experiments.ipynb #78596f00
+_HOMES = [f'DRUMNB_{n}' for n in ('DATA', 'CACHE', 'RESULTS', 'RUNS', 'FIGURES')]
+
 def _start_ray(address, at_once): # ray, or None when this machine is too busy to start it
     import ray
     quiet = dict(log_to_driver=False, logging_level='ERROR')
     if address:
         env = {k: v for k, v in os.environ.items() if k.startswith('DRUMNB_') and k != 'DRUMNB_PARENT'}
+        env |= {k: str(Path(v).expanduser().resolve()) for k, v in env.items() if v and k in _HOMES}  # a worker's working directory is another
         try: ray.init(address=address, runtime_env=dict(env_vars=env), **quiet)
         except Exception as e: raise DrumnbError(f"Ray cluster '{address}' does not answer ({str(e).splitlines()[0]}); start it with `ray start --head`") from None
         return ray
-    for _ in range(2):
+    os.environ.setdefault('RAY_worker_niceness', '0')  # Ray would hand workers 15, and on a busy machine they would never come to run
+    for _ in range(4):  # its parts give one another half a minute to start
         try:
             ray.init(num_cpus=at_once, include_dashboard=False, **quiet)
             return ray
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])
             with contextlib.suppress(Exception): ray.shutdown()
+
+def _check_room(ray, threads): # Ray waits forever, and silently, for a machine that is large enough
+    largest = int(max((n['Resources'].get('CPU', 0) for n in ray.nodes() if n['Alive']), default=0))
+    if threads > largest: raise DrumnbError(f'{threads} threads fit on no machine: Ray may use {largest} cores of the largest; give fewer with --threads')
 
 # %% ../nbs/32_experiments.ipynb #71562cc4
 def _run_ray(jobs, at_once, threads, address, active):
@@ -888,9 +920,11 @@ def _run_ray(jobs, at_once, threads, address, active):
         get_logger('experiments').warning('running one job at a time')
         yield from _run_here(jobs, threads*at_once, active)
         return
-    remote = ray.remote(num_cpus=1, max_retries=0)(run_job)
+    cores = threads if address else 1
+    remote = ray.remote(num_cpus=cores, max_retries=0)(run_job)
     waiting, running = list(jobs), {}
     try:
+        _check_room(ray, cores)
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.pop(0)

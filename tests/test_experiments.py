@@ -81,7 +81,7 @@ def test_typed_and_given_settings_are_one_run():
 
 
 CHANGES = dict(architecture='x', model=dict(a=1), train=('a',), validation=('a',), test=('a',), features=dict(name='mel'), vocabulary=('KD',), seed=9, profile='x',
-               epochs=99, training=dict(a=1), windows=dict(a=1), mixing=True, augmentation=dict(a=1), proportions=dict(a=1), picking=dict(a=1), threshold=0.1,
+               epochs=99, training=dict(a=1), windows=dict(a=1), mixing=True, augmentation=dict(a=1), sampling=dict(a=1), accompaniment=('a',), proportions=dict(a=1), picking=dict(a=1), threshold=0.1,
                protocols=('x',), limit=dict(train=1), present_only=True, allow_skips=True, study='x', workers=9, threads=9, device='x')
 
 

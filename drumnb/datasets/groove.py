@@ -84,7 +84,7 @@ class Groove(Dataset):
     citation = 'J. Gillick, A. Roberts, J. Engel, D. Eck, D. Bamman, "Learning to Groove with Inverse Sequence Transformations", ICML 2019'
     size_text = '1,150 performances, 13.6 h, 3 MB to download'
     how_to_get = "download groove-v1.0.0-midionly.zip from https://magenta.tensorflow.org/datasets/groove and unpack its folder 'groove' below the data home"
-    option_defaults = dict(mode=('dtd', 'dtm'), kits=('shipped', 'procedural', 'all'), variants=1, seed=0, playing=('human', 'composed'), few=0)
+    option_defaults = dict(mode=('dtd', 'dtm'), kits=('shipped', 'procedural', 'all', 'every'), variants=1, seed=0, playing=('human', 'composed'), few=0)
     later = ('playing', 'few')
 
     def make_index(self):

@@ -18,7 +18,7 @@ from ..accompaniment import accompaniment, accompaniment_fingerprint, find_sound
 from .core import Dataset, Track, register
 
 # %% ../../nbs/21_synthetic.ipynb #5470a4fc
-_OPTIONS = dict(mix=('dtm', 'dtd'), kits=('shipped', 'procedural', 'all'), band=('shipped', 'all'), train=60, validation=12, test=12, seconds=60.0, seed=0, low=-6.0, high=6.0)
+_OPTIONS = dict(mix=('dtm', 'dtd'), kits=('shipped', 'procedural', 'all', 'every'), band=('shipped', 'all'), train=60, validation=12, test=12, seconds=60.0, seed=0, low=-6.0, high=6.0)
 
 def song_stream(options: dict, split: str, index: int, what: str) -> np.random.Generator:
     "The generator for one decision of one song."
