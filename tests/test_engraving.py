@@ -1,7 +1,9 @@
 """MusicXML against its schema's rules and music21, the engraver's pictures, hostile titles."""
+import importlib.util
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +67,40 @@ def test_musicxml_holds_the_score_and_every_bar_is_full(seed, meter, bpm):
     for m in root.iter('measure'):
         for voice in {n.findtext('voice') for n in m.iter('note')}:
             assert sum(int(n.findtext('duration')) for n in m.iter('note') if n.findtext('voice') == voice and n.find('duration') is not None and n.find('chord') is None) == full
+
+
+XLINK = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/1999/xlink">
+<xs:attribute name="href" type="xs:anyURI"/><xs:attribute name="type" type="xs:string"/><xs:attribute name="role" type="xs:token"/><xs:attribute name="title" type="xs:token"/>
+<xs:attribute name="show" type="xs:token"/><xs:attribute name="actuate" type="xs:token"/></xs:schema>"""
+XML = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/XML/1998/namespace">
+<xs:attribute name="lang" type="xs:language"/><xs:attribute name="space"><xs:simpleType><xs:restriction base="xs:NCName"><xs:enumeration value="default"/><xs:enumeration value="preserve"/></xs:restriction></xs:simpleType></xs:attribute></xs:schema>"""
+
+
+@pytest.fixture(scope='module')
+def schema():
+    "The schema of MusicXML 4.0, which the package musicxml carries; the two small ones that it refers to are written out above, since no host is asked."
+    etree = pytest.importorskip('lxml.etree', reason='lxml is not installed: MusicXML cannot be validated')
+    spec = importlib.util.find_spec('musicxml')
+    if not spec: pytest.skip('the package musicxml is not installed: there is no schema to validate against')
+
+    class Local(etree.Resolver):
+        def resolve(self, url, public_id, context):
+            if url.endswith('xlink.xsd'): return self.resolve_string(XLINK, context)
+            if url.endswith('xml.xsd'): return self.resolve_string(XML, context)
+    parser = etree.XMLParser(no_network=True)
+    parser.resolvers.add(Local())
+    return etree.XMLSchema(etree.parse(str(Path(spec.origin).parent/'generate_classes'/'musicxml_4_0.xsd'), parser))
+
+
+def test_it_is_valid_against_the_schema_of_musicxml_4(schema):
+    from lxml import etree
+    read = lambda text: etree.fromstring(text.encode(), etree.XMLParser(no_network=True, load_dtd=False))
+    for i, meter in enumerate(('4/4', '3/4', '6/8', '5/4', '12/8', '7/4', '2/4', '9/8')):
+        p = replace(performed(i, meter, 70 + 15*i), title='<script>&"\x07é')
+        for options in ({}, dict(repeats=False), dict(drawn=True), dict(title=False)): schema.assertValid(read(en.score_xml(p, **options)))
+    for p in (rock(9), tr.replace(rock(2), confidence=np.full(len(rock(2).onsets), .2, np.float32))): schema.assertValid(read(en.score_xml(p)))
+    broken = read(en.score_xml(rock(1)).replace('<voice>1</voice>', '<voice>1</voice><voice>1</voice>', 1))
+    assert not schema.validate(broken), 'the schema must refuse what is wrong'
 
 
 ORDER = ['grace', 'chord', 'unpitched', 'rest', 'duration', 'instrument', 'voice', 'type', 'dot', 'time-modification', 'stem', 'notehead', 'beam', 'notations']
