@@ -18,7 +18,7 @@ STUDY_HOMES := DRUMNB_RESULTS=$(CURDIR)/runs/results DRUMNB_FIGURES=$(CURDIR)/ru
 TEST_HOMES := DRUMNB_FIGURES=$(CURDIR)/runs/test/figures
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help venv study test check test-notebooks test-python lab chapters figures thesis export clean-notebooks hooks debian clean
+.PHONY: help venv study test check test-notebooks test-python test-slow lab chapters figures thesis export clean-notebooks hooks debian clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-notebooks: venv ## Run the assertions inside the notebooks (NOTEBOOKS=nbs/0
 
 test-python: venv ## Run tests/ with pytest (TESTS=tests/test_onsets.py for one file)
 	@$(TEST_HOMES) $(ONE_THREAD) DRUMNB_QUIET=1 $(BIN)/python -m pytest -n 2 -q --durations=8 $(TESTS)
+
+test-slow: venv ## Run the tests that start Ray several times: killed searches, a cluster of two nodes (some minutes)
+	@DRUMNB_SLOW=1 $(ONE_THREAD) DRUMNB_QUIET=1 $(BIN)/python -m pytest -q --durations=8 tests/test_search.py
 
 check: venv ## Check that notebooks, modules and figures are in sync and clean
 	@$(BIN)/python scripts/check_sync.py

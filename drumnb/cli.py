@@ -6,7 +6,7 @@
 __all__ = ['read_settings', 'make_parser', 'main']
 
 # %% ../nbs/63_cli.ipynb #ac28d599
-import argparse, logging, os, sys
+import argparse, json, logging, os, shlex, sys
 from importlib.metadata import PackageNotFoundError, version
 
 from .core import DrumnbError, results_home, runs_home
@@ -90,13 +90,35 @@ def _study(args):
     if args.study in RUNS: jobs = planned_jobs(args.study, args.name, args.datasets, args.seeds, args.template, **settings)
     else: jobs = study_jobs(args.name or args.study, split_names(' '.join(args.architectures)) or study['architectures'], args.datasets or study['datasets'], args.seeds, args.template, **settings)
     check_data(jobs)
-    outcomes = run_batch(jobs, args.jobs or _default_jobs(len(jobs)), args.address, args.threads, args.force)
+    outcomes = run_batch(jobs, args.jobs or (len(jobs) if args.address else _default_jobs(len(jobs))), args.address, args.threads, args.force)
     code = _report(outcomes, jobs)
     done = [j for j, s in zip(jobs, outcomes['status']) if s != 'failed']
     if done: _print_scores(done)
     return code
 
 def _default_jobs(n): return 1 if n == 1 else max(1, (os.cpu_count() or 1))
+
+# %% ../nbs/63_cli.ipynb #1e905496
+def _search(args):
+    "Search settings of an architecture, learning rate and weight decay by validation micro F1."
+    from drumnb.search import run_search, search
+    settings = {'train': args.train, 'profile': args.profile, **read_settings(args.parameters)}
+    if 'architecture' in settings: raise DrumnbError(f"-p architecture={settings['architecture']}: the architecture is the word after `drumnb search`")
+    s = search(args.architecture, args.method, args.trials, args.seed, read_settings(args.space), **settings)
+    table = run_search(s, args.jobs, args.threads, args.address)
+    if len(table): print(table.drop(columns='run').to_string(index=False, float_format='{:.4g}'.format) + '\n\nthe best, tested:\n  ' + _again(s, table.iloc[0]))
+    for error in table.attrs['failed']: print(f'drumnb: a trial failed: {error}', file=sys.stderr)
+    finished, asked = table.attrs['finished'], table.attrs['asked']
+    if finished < asked: print(f'drumnb: {finished} of {asked} trials finished; the same command goes on', file=sys.stderr)
+    return 0 if finished >= asked else 1
+
+def _again(s, best):
+    "The command that trains the settings of a trial and scores them on test tracks."
+    from drumnb.experiments import load_result, parse_value, result_path
+    config = load_result(result_path(s.study, best['run'])).config
+    chosen = {part: {**parse_value(s.settings.get(part) or {}), **{k: config[part][k] for k in s.space if k in config[part]}} for part in ('model', 'training')}
+    words = [f"{k}={v}" for k, v in {**s.settings, **{p: json.dumps(v) for p, v in chosen.items()}}.items() if v not in (None, '')]
+    return shlex.join(['drumnb', 'run', 'frame', *(w for word in words for w in ('-p', word))])
 
 # %% ../nbs/63_cli.ipynb #b7cf6f00
 def _print_scores(jobs):
@@ -141,6 +163,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_prepare(command('prepare', _prepare, 'compute the features of data sets ahead of the first run'))
     _add_run(command('run', _run, 'run one experiment template through papermill'))
     _add_study(command('study', _study, 'run every experiment of a study and print its table'))
+    _add_search(command('search', _search, 'search settings of an architecture by validation micro F1'))
     _add_transcribe(command('transcribe', _transcribe, 'transcribe recordings: table, MIDI, JAMS, sheet, player'))
     return parser
 
@@ -180,6 +203,20 @@ def _add_study(c):
     c.add_argument('--threads', type=_positive, help='threads of each run; its share of the cores by default')
     c.add_argument('--address', metavar='RAY', help="run on a Ray cluster: its address, or 'auto'")
     c.add_argument('--force', action='store_true', help='run again what is finished')
+
+# %% ../nbs/63_cli.ipynb #921a795d
+def _add_search(c):
+    c.add_argument('architecture', metavar='ARCHITECTURE', help='rnn, cnn, crnn, conv_transformer or vit')
+    c.add_argument('--train', default='', metavar='NAME', help='data set to learn from, several joined by +; the profile\'s by default')
+    c.add_argument('--method', default='optuna', help='grid, random or optuna (the default)')
+    c.add_argument('--trials', type=_positive, metavar='N', help='15 by default; a grid takes every point')
+    c.add_argument('--profile', default='quick', help='tiny, quick or full')
+    c.add_argument('--seed', type=int, default=0, metavar='N', help='of the choice of points')
+    c.add_argument('--space', nargs='+', action='append', metavar='NAME=CHOICES', help="what differs from the architecture's space: hidden=[72,144], rnn=lstm, 'learning_rate={low: 1e-3, high: 5e-3}'")
+    c.add_argument('-p', '--parameters', nargs='+', action='append', metavar='NAME VALUE', help='a setting of all trials')
+    c.add_argument('--jobs', type=_positive, help='trials at the same time; one for each core by default')
+    c.add_argument('--threads', type=_positive, help='threads of each trial; its share of the cores by default')
+    c.add_argument('--address', metavar='RAY', help="search on a Ray cluster: its address, or 'auto'")
 
 # %% ../nbs/63_cli.ipynb #82eb30e8
 def _add_transcribe(c):
