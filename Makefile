@@ -66,8 +66,7 @@ figures: chapters ## Execute every chapter and redraw the committed figures/
 	@cp -v runs/chapters/figures/*.png figures/ | wc -l | xargs printf '%s figures drawn into figures/\n'
 
 thesis: chapters ## Execute every chapter and make the book: HTML pages, one HTML file and a PDF in runs/thesis/
-	@$(ONE_THREAD) $(BIN)/python thesis/build_html.py
-	@$(ONE_THREAD) $(BIN)/python thesis/build_pdf.py
+	@status=0; for step in build_html build_pdf book; do $(ONE_THREAD) $(BIN)/python thesis/$$step.py || status=1; done; exit $$status
 
 export: venv ## Write the library from the notebooks, and clean the notebooks
 	@$(BIN)/nbdev_export

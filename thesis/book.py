@@ -232,6 +232,7 @@ def strip_terminal(words: str) -> str:
     "Printed text as it stood at the end: no colours, no overwritten progress bars."
     words = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', words)
     lines = [line.rsplit('\r', 1)[-1] for line in words.replace('\r\n', '\n').split('\n')]
+    lines = [line.replace(str(ROOT), '.').replace(str(Path.home()), '~') for line in lines]
     return '\n'.join(line.rstrip() for line in lines if not re.search(r'\d+%\|.*\| *\d+/\d+', line)).strip('\n')
 
 
@@ -445,7 +446,7 @@ class Reader:
             return [self.image(f'{base}.svg', page.encode(), 'image/svg+xml')]
         if page:
             return [div([el('RawBlock', ['html', page])], classes=['only-html'])]
-        if re.fullmatch(r'<[\w.]+ object.*>|<(Figure|Axes).*>|None', plain.strip(), re.S):
+        if re.fullmatch(r'<[\w.]+ object.*>|<(Figure|Axes).*>|None|(Posix|Windows)Path\(.*\)', plain.strip(), re.S):
             return []
         return [self.printed(strip_terminal(plain))] if plain.strip() else []
 
@@ -476,7 +477,7 @@ class Reader:
         if not any(self.is_shown(b, kind) for b in shown):
             committed = self.saved(label) if kind == 'fig' else None
             if committed is None:
-                if kind == 'fig' and re.search(r'plt\.|save_figure', source):
+                if kind == 'fig' and 'needs' not in opts and re.search(r'plt\.|save_figure', source):
                     self.problem(f'{label} is not in the book: its cell draws nothing here, and figures/{label[4:]}.png does not exist')
                 return shown
             shown = [self.image(f'{self.chapter.slug}-{label[4:]}.png', committed, 'image/png'), *shown]
@@ -529,7 +530,7 @@ def read_book(folder: Path, figures: list[Path] | None = None, bibliography: Pat
         resolve_links(book, chapter, anchors)
     resolve_references(book)
     cite(book, bibliography)
-    book.problems += repeated(book)
+    book.problems = list(dict.fromkeys([*book.problems, *repeated(book)]))
     return book
 
 
@@ -658,7 +659,10 @@ def resolve_references(book: Book):
                 low = id[0].lower() + id[1:]
                 out += text(', ')[:-1] + [el('Space')] if k else []
                 if low not in book.targets:
-                    book.problems.append(f'nbs/{chapter.name}.ipynb: refers to @{id}, which does not exist')
+                    if chapter.appendix:                    # a list of figures may name one that has no rows yet
+                        out.append(el('Str', '–'))
+                        continue
+                    book.problems.append(f'nbs/{chapter.name}.ipynb: refers to @{id}, which is not in the book')
                     out.append(el('Str', f'@{id}'))
                     continue
                 kind, number, _, _ = book.targets[low]

@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
 from pathlib import Path
 
 from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, attr, commit_line, copyright_line, div, document, el, elements, pairs_of, pandoc,
@@ -102,8 +104,11 @@ def shown_page(page: str) -> str:
 
 # ---- pages
 
-def body_of(book: Book, blocks: list) -> str:
-    return pandoc(document(for_html(book, blocks)), '-f', 'json', '-t', 'html', '--mathml', '--wrap=none')
+def body_of(book: Book, chapter) -> str:
+    page = pandoc(document(for_html(book, chapter.blocks)), '-f', 'json', '-t', 'html', '--mathml', '--wrap=none')
+    page = re.sub(r'<a href="#cb\d+-\d+"[^>]*></a>', '', page)                # pandoc's line numbers, the same in every chapter
+    page = re.sub(r' id="cb[\d-]+"', '', page)
+    return re.sub(r'((?:id="|href="#))(fn(?:ref)?\d+")', rf'\1{chapter.slug}-\2', page)
 
 
 def contents(book: Book, current: str = '') -> str:
@@ -145,7 +150,7 @@ def chapter_page(book: Book, chapter) -> str:
     if len(inside) > 2:
         toc = '<nav class="sections" aria-label="Sections"><ol>' + ''.join(f'<li><a href="#{id}"><span class="number">{n}</span> {html.escape(t)}</a></li>' for id, n, t in inside) + '</ol></nav>'
     source = f'<p class="source">Made by <code>nbs/{chapter.name}.ipynb</code>: open it in JupyterLab with <code>make lab</code> to run and change every cell.</p>'
-    return head + toc + body_of(book, chapter.blocks) + source
+    return head + toc + body_of(book, chapter) + source
 
 
 def front_page(book: Book) -> str:
@@ -271,6 +276,50 @@ def write_single(book: Book, path: Path, inside: dict):
     path.write_text(whole, encoding='utf-8')
 
 
+class PageReader(HTMLParser):
+    "What a page links to, asks for and names."
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.ids, self.links, self.asked, self.unspoken = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list):
+        given = dict(attrs)
+        if given.get('id'):
+            self.ids.append(given['id'])
+        if tag == 'a' and 'href' in given:
+            self.links.append(given['href'])
+        elif 'src' in given or tag == 'link':
+            self.asked.append(given.get('src') or given.get('href'))
+        if tag == 'img' and not (given.get('alt') or '').strip():
+            self.unspoken.append(given.get('src', '')[:60])
+        self.asked += re.findall(r'url\(["\']?([^"\')]+)', given.get('style') or '')
+
+
+def check_pages(folder: Path, files: list[Path] | None = None) -> list[str]:
+    "Broken links, repeated identifiers, pictures without words and requests to other hosts in pages of HTML."
+    pages = {path.name: PageReader(path.read_text(encoding='utf-8')) for path in files or sorted(folder.glob('*.html'))}
+    problems = []
+    for name, page in pages.items():
+        problems += [f'{name}: the identifier {i} stands there {n} times' for i, n in Counter(page.ids).items() if n > 1]
+        problems += [f'{name}: {what} has no alternative text' for what in page.unspoken]
+        for asked in page.asked:
+            if re.match(r'(https?:)?//', asked or '') or not asked.startswith('data:') and not (folder / asked).exists():
+                problems.append(f'{name}: asks for {asked}')
+        for link in page.links:
+            target, _, id = link.partition('#')
+            if re.match(r'https?://|mailto:', link):
+                continue
+            if (target or name) not in pages:
+                problems.append(f'{name}: links to {link}, and there is no such page')
+            elif id and id not in pages[target or name].ids:
+                problems.append(f'{name}: links to {link}, and there is no such place')
+    for sheet in folder.glob('*.css'):
+        problems += [f'{sheet.name}: asks for {asked}' for asked in re.findall(r'@import[^;]+|url\([^)]*\)', sheet.read_text(encoding='utf-8'))]
+    return problems
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks')
@@ -281,12 +330,15 @@ def main() -> int:
         inside = pages(book)
         write_site(book, args.to / 'html', inside)
         write_single(book, args.to / 'drumnb.html', inside)
+        problems = [*check_pages(args.to / 'html'), *check_pages(args.to, [args.to / 'drumnb.html'])]
     except BookError as error:
         print(error, file=sys.stderr)
         return 1
+    for line in problems:
+        print(line, file=sys.stderr)
     print(f'{args.to}/html/index.html: {len(inside)} pages, {len(book.images)} pictures, {len(book.sounds)} sounds')
     print(f'{args.to}/drumnb.html: the same in one file of {(args.to / "drumnb.html").stat().st_size / 1e6:.0f} MB')
-    return 0
+    return 1 if problems else 0
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from pathlib import Path
 from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
                   pandoc, read_book, table_rows, text_of, tree_of, walk)
 
-EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 18, 14, 24
+EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 16, 14, 24  # as they stand on paper
 TEXT_WIDTH = 6.1                                            # inches
 FIGURE_WIDTH = 7.2                                          # inches of a figure that fills the text
 LONG_CELL, WIDE_TABLE = 34, 108                             # characters
@@ -49,8 +49,8 @@ def for_pdf(book: Book, chapter) -> list:
             return [raw_inline(f'#metadata(none) <{node["c"][0][0]}>\n#numbered-equation({string(pairs_of(node)["number"])})['), *node['c'][1], raw_inline(']')]
         if t in ('RawBlock', 'RawInline') and node['c'][0] == 'html':
             return []
-        if t == 'Math' and node['c'][0]['t'] == 'DisplayMath':
-            return None
+        if t == 'Para' and len(node['c']) == 1 and node['c'][0]['t'] == 'Strong':
+            return [el('Plain', [raw_inline('#block(sticky: true, above: 1.2em)['), *walk(node['c'], change), raw_inline(']')])]
         if t != 'Div':
             return None
         classes = node['c'][0][1]
@@ -91,9 +91,11 @@ def code(node: dict, chapter) -> list:
     lines, kind, names = int(pairs['lines']), pairs['kind'], pairs['names']
     shown = without_asserts(source) if kind == 'plain' else source
     private = all(n.startswith('_') for n in names.split(', ')) if names else False
-    wanted = kind == 'export' and lines <= EXPORT_LINES and not private and not draws(source) or kind == 'plain' and shown.count('\n') < PLAIN_LINES
+    folded = '\n'.join(wrapped(line) for line in shown.split('\n'))
+    height = folded.count('\n') + 1
+    wanted = kind == 'export' and height <= EXPORT_LINES and not private and not draws(source) or kind == 'plain' and height <= PLAIN_LINES
     if (pairs['book'] == 'show' or wanted) and shown:
-        return [el('CodeBlock', [attr('', ['python']), '\n'.join(wrapped(line) for line in shown.split('\n'))])]
+        return [el('CodeBlock', [attr('', ['python']), folded])]
     if kind == 'export' and names and not private:
         shown = ', '.join(f'`{n}`' for n in names.split(', '))
         return [raw(f'#pointer[{shown}: {lines} lines, in {notebook(chapter)}.]')]
@@ -164,6 +166,7 @@ def walk_cells(node: dict, change) -> dict:
 # ---- the whole book
 
 def typst_of(blocks: list) -> str:
+    blocks = walk(blocks, lambda node: node['c'][1] if node['t'] == 'Cite' else None)      # citeproc has written them out
     return pandoc(document(blocks), '-f', 'json', '-t', 'typst', '--wrap=none', '--syntax-highlighting=idiomatic')
 
 
@@ -215,7 +218,6 @@ def bibliography(book: Book) -> str:
 
 
 def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
-    import matplotlib
     import typst
     work = folder / 'typst'
     shutil.rmtree(work, ignore_errors=True)
@@ -223,14 +225,27 @@ def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
     for name, data in book.images.items():
         (work / 'images' / name).write_bytes(data)
     (work / 'book.typ').write_text(source, encoding='utf-8')
-    fonts = Path(matplotlib.get_data_path()) / 'fonts/ttf'
     try:
-        pdf, warnings = typst.compile_with_warnings(str(work / 'book.typ'), root=str(work), font_paths=[str(fonts)], ignore_system_fonts=True, pdf_standards=[])
+        pdf, warnings = typst.compile_with_warnings(str(work / 'book.typ'), root=str(work), font_paths=[str(font_folder())], ignore_system_fonts=True, pdf_standards=[])
     except typst.TypstError as error:
         raise BookError(f'{work / "book.typ"}: {" ".join(str(error).split())[:600]}') from None
     path = folder / 'drumnb.pdf'
     path.write_bytes(pdf)
-    return path, [str(getattr(w, 'message', w)) for w in warnings]
+    return path, [*(f'typst: {getattr(w, "message", w)}' for w in warnings), *unprintable(source)]
+
+
+def unprintable(source: str) -> list[str]:
+    "Characters that no font of the book has; typst would print an empty box and say nothing."
+    from fontTools.ttLib import TTFont
+    known = set()
+    for name in ('DejaVuSans', 'DejaVuSansMono', 'STIXGeneral'):
+        known |= set(TTFont(font_folder() / f'{name}.ttf', lazy=True).getBestCmap())
+    return [f'no font has the character {c!r} (U+{ord(c):04X})' for c in sorted(set(source)) if ord(c) > 0x2FF and ord(c) not in known and not 0x1D400 <= ord(c) < 0x1D800]
+
+
+def font_folder() -> Path:
+    import matplotlib
+    return Path(matplotlib.get_data_path()) / 'fonts/ttf'
 
 
 def main() -> int:
@@ -246,9 +261,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     for line in dict.fromkeys(warnings):
-        print(f'typst: {line}')
+        print(line, file=sys.stderr)
     print(f'{path}: {path.stat().st_size / 1e6:.0f} MB')
-    return 0
+    return 1 if warnings else 0
 
 
 if __name__ == '__main__':

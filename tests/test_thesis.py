@@ -1,0 +1,284 @@
+"""The book, on a small one made up here: numbers, references, citations, links, words for pictures, and no question to any other host."""
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from browser import Browser, find_chromium
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / 'thesis'))
+import book  # noqa: E402
+import build_html  # noqa: E402
+import build_pdf  # noqa: E402
+
+
+def png(width=4.0) -> str:
+    out = io.BytesIO()
+    figure = Figure(figsize=(width, 1.5), dpi=100)
+    figure.subplots().plot([0, 1], [1, 0])
+    figure.savefig(out)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def wav() -> str:
+    out = io.BytesIO()
+    soundfile.write(out, np.sin(np.arange(4410) / 20).astype('float32'), 44100, format='WAV')
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def md(words):
+    return dict(cell_type='markdown', id='m', metadata={}, source=words)
+
+
+def code(source, *outputs):
+    return dict(cell_type='code', id='c', metadata={}, source=source, execution_count=1, outputs=list(outputs))
+
+
+def shows(**data):
+    return dict(output_type='display_data', metadata={}, data={k.replace('_', '/', 1): v for k, v in data.items()})
+
+
+def prints(words, name='stdout'):
+    return dict(output_type='stream', name=name, text=words)
+
+
+WIDE = '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th>' + ''.join(f'<th>a long name {i}</th>' for i in range(12)) + \
+       '</tr></thead><tbody><tr><th>0</th>' + ''.join(f'<td>{i}.25</td>' for i in range(12)) + '</tr></tbody></table>'
+
+FIRST = [md('# One & two \\<three>\n> The *summary* of chapter one, after Böck and others [@bock2012].'),
+         code('#| default_exp one'),
+         code('#| hide\nimport secret'),
+         md('See @fig-line, @tbl-wide, @eq-sum and @sec-second; @Fig-line too. Cited [@fosse2025, chapter 6; @cooley1965]. An [outside](https://example.org) link, '
+            '[a chapter](02_second.ipynb), [a heading](02_second.ipynb#The-heading), [a file](../README.md).\n- a list\n- without an empty line before\n\n'
+            '$$ s = \\sum_i x_i $$ {#eq-sum}\n\nand $x < y$ in a line.'),
+         code('#| export\ndef half(x: float):\n    "Half of it."\n    return x/2 # <b>not bold</b> </script>'),
+         code('#| label: fig-line\n#| fig-cap: "A line *falls*: from 1 to 0, by the rule of [@cooley1965]."\nfig, ax = plt.subplots()', shows(image_png=png(), text_plain='<Figure size 1x1>'), prints('drawn <now>')),
+         code('#| label: tbl-wide\n#| tbl-cap: Twelve columns of numbers.\nframe', shows(text_html=WIDE, text_plain='...')),
+         code("print('x'*400)", prints('\x1b[31mred\x1b[0m ' + 'x' * 400 + '\n 10%|#   | 1/10\r100%|####| 10/10\n'), prints('a warning of a library', 'stderr')),
+         code('Audio(x, rate=44100)', shows(text_html=f'<audio controls="controls"><source src="data:audio/wav;base64,{wav()}" type="audio/wav" /></audio>')),
+         code('assert half(2) == 1'),
+         md('## Words\nA table in words:\n\n| name | meaning |\n|---|---|\n| `a` | b |\n\n: What names mean. {#tbl-words}')]
+SECOND = [md('# The second\n> Short.'), md('## The heading\nBack to @sec-first and [its table](01_first.ipynb#Words). ' + 'Words to fill the page. ' * 40)]
+APPENDIX = [md('# More\n> At the end.'), code('#| label: fig-last\n#| fig-cap: The last one.\nplt.plot()', shows(image_png=png(3))), code('#| book: skip\nnever', prints('never shown'))]
+
+
+def write(folder: Path, **chapters) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, cells in chapters.items():
+        (folder / f'{name[1:]}.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('book')
+    return book.read_book(write(folder / 'chapters', _01_first=FIRST, _02_second=SECOND, _70_more=APPENDIX), [folder])
+
+
+@pytest.fixture(scope='module')
+def made(small, tmp_path_factory):
+    "The pages, and the one file."
+    folder = tmp_path_factory.mktemp('made')
+    inside = build_html.pages(small)
+    build_html.write_site(small, folder / 'html', inside)
+    build_html.write_single(small, folder / 'drumnb.html', inside)
+    return folder
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding='utf-8')
+
+
+def test_a_sound_book_has_no_problems(small):
+    assert small.problems == []
+    assert [c.number for c in small.chapters] == ['1', '2', 'A']
+
+
+def test_numbers_and_references(small, made):
+    page = read(made / 'html/first.html')
+    assert {i: t[1] for i, t in small.targets.items() if i.startswith(('fig', 'tbl', 'eq'))} == {'fig-line': '1.1', 'tbl-wide': '1.1', 'eq-sum': '1.1', 'tbl-words': '1.2', 'fig-last': 'A.1'}
+    for words in ('href="#fig-line" class="reference">figure\u00a01.1<', '>table\u00a01.1<', '>equation\u00a01.1<', 'href="second.html#sec-second"', '>chapter\u00a02<', '>Figure\u00a01.1<', '(1.1)'):
+        assert words in page, words
+    assert 'href="second.html#second-the-heading"' in page and 'href="first.html#first-words"' in read(made / 'html/second.html')
+
+
+def test_citations_are_numbered_through_the_book(made):
+    page, bibliography = read(made / 'html/first.html'), read(made / 'html/bibliography.html')
+    order = re.findall(r'id="ref-(\w+)"', bibliography)
+    assert order == ['bock2012', 'cooley1965', 'fosse2025']
+    assert page.count('bibliography.html#ref-cooley1965') == 2 and 'ch. 6' in page and '>1</a>]' in page
+
+
+def test_no_broken_link_no_silent_picture_no_request(made):
+    assert build_html.check_pages(made / 'html') == []
+    assert build_html.check_pages(made, [made / 'drumnb.html']) == []
+    assert not re.search(r'@import|url\(', read(made / 'html/book.css'))
+    assert not re.search(r'fetch\(|XMLHttpRequest|import\(|https?:', read(made / 'html/book.js'))
+
+
+def test_the_check_notices(made, tmp_path):
+    (tmp_path / 'a.html').write_text('<p id="x"></p><p id="x"></p><img src="data:,"><a href="b.html">b</a><a href="#y">y</a><script src="https://example.org/x.js"></script><img src="no.png" alt="n">')
+    found = build_html.check_pages(tmp_path)
+    assert len(found) == 6, found
+    for words in ('identifier x', 'no alternative text', 'b.html, and there is no such page', '#y, and there is no such place', 'asks for https://example.org/x.js', 'asks for no.png'):
+        assert any(words in line for line in found), words
+
+
+def test_words_for_pictures(made):
+    page = read(made / 'html/first.html')
+    assert re.search(r'<img [^>]*alt="A line falls: from 1 to 0, by the rule of \S*"', page)
+
+
+def test_escaping(small, made):
+    page, single = read(made / 'html/first.html'), read(made / 'drumnb.html')
+    assert '<h1 id="sec-first">One &amp; two &lt;three&gt;</h1>' in page and '<title>One &amp; two &lt;three&gt; ·' in page
+    assert 'drawn &lt;now&gt;' in page and '<b>not bold' not in page
+    assert all(html.count('<script') == html.count('</script>') for html in (page, single))
+    index = re.search(r'window\.BOOK_INDEX = (.*?);</script>', single, re.S)[1]
+    assert json.loads(index.replace('<\\/', '</'))[0][3] == 'One & two <three>'
+
+
+def test_what_is_left_out(made):
+    page, last = read(made / 'html/first.html'), read(made / 'html/more.html')
+    for words in ('import secret', 'default_exp', '#| export', '100%', 'warning of a library', '\x1b', 'fig-cap'):
+        assert words not in page, words
+    assert 'never' not in last
+    assert '<details class="cell export"><summary>library code: <code>half</code>' in page and '<details class="cell checks">' in page
+
+
+def test_sounds_play_without_the_network(made):
+    found = re.search(r'<audio controls preload="none"[^>]*src="data:audio/(mpeg|wav);base64,([^"]+)"', read(made / 'html/first.html'))
+    assert len(base64.b64decode(found[2])) > 300
+
+
+def test_front_lists_and_neighbours(made):
+    lists, front, second = (read(made / f'html/{n}.html') for n in ('lists', 'index', 'second'))
+    assert 'Twelve columns of numbers' in lists and 'href="first.html#fig-line"' in lists and 'Convolutional neural network' in lists
+    assert 'href="first.html"' in front and 'Böck' in front
+    assert 'rel="prev" href="first.html"' in second and 'rel="next" href="bibliography.html"' in second
+
+
+@pytest.mark.parametrize('cells, words', [
+    ([md('# T\n> s'), md('See @fig-none.')], 'refers to @fig-none'),
+    ([md('# T\n> s'), md('[x](02_none.ipynb)')], 'links to 02_none.ipynb'),
+    ([md('# T\n> s'), md('[x](#Nowhere)')], 'links to #Nowhere'),
+    ([md('# T\n> s'), md('As said [@nobody1999].')], 'cites @nobody1999'),
+    ([md('# T\n> s'), md('![](no.png)')], 'shows no.png, which does not exist'),
+    ([md('# T\n> s'), md('![x](https://example.org/x.png)')], 'of another host'),
+    ([md('# T {#sec-t}\n> s')], 'carries an identifier'),
+    ([md('# T\n> s'), code('#| label: fig-x\nplt.plot()', shows(image_png=png()))], 'fig-x has no `#| fig-cap:`'),
+    ([md('# T\n> s'), code('plt.plot()', shows(image_png=png()))], 'no caption to describe it'),
+    ([md('# T\n> s'), code('#| label: fig-x\n#| fig-cap: X.\nplt.plot()')], 'fig-x is not in the book'),
+    ([md('# T\n> s'), *[code('#| label: fig-x\n#| fig-cap: X.\nplt.plot()', shows(image_png=png()))] * 2], 'used twice'),
+    ([md('# T\n> s'), code('1/0', dict(output_type='error', ename='ZeroDivisionError', evalue='', traceback=[]))], 'ended with ZeroDivisionError')])
+def test_what_is_wrong_is_said(tmp_path, cells, words):
+    found = book.read_book(write(tmp_path, _01_first=cells), [tmp_path]).problems
+    assert any(words in line and line.startswith('nbs/01_first.ipynb') for line in found), found
+
+
+def test_a_notebook_without_a_title_is_refused(tmp_path):
+    with pytest.raises(book.BookError, match='01_first.ipynb: begins without'):
+        book.read_book(write(tmp_path, _01_first=[md('no title')]), [tmp_path])
+    with pytest.raises(book.BookError, match='holds no executed chapters'):
+        book.read_book(tmp_path / 'absent')
+
+
+def test_a_figure_that_cannot_be_drawn_here_is_the_committed_one(tmp_path):
+    (tmp_path / 'x.png').write_bytes(base64.b64decode(png()))
+    made = book.read_book(write(tmp_path, _01_first=[md('# T\n> s'), code('#| label: fig-x\n#| fig-cap: X.\nif data: plt.plot()', prints('no data here'))]), [tmp_path])
+    assert made.problems == [] and list(made.images) == ['first-x.png'] and made.targets['fig-x'][1] == '1.1'
+
+
+def test_every_work_has_authors_a_year_and_an_address():
+    entries = re.split(r'^@\w+\{', read(ROOT / 'thesis/references.bib'), flags=re.M)[1:]
+    keys = [e.split(',')[0] for e in entries]
+    assert len(set(keys)) == len(keys) > 60
+    for key, entry in zip(keys, entries):
+        assert all(re.search(rf'^  {field} = \{{.+\}},$', entry, re.M) for field in ('author', 'title', 'year')), key
+        assert re.search(r'^  (doi|url) = \{\S+\},$', entry, re.M) and re.search(r'^  (journal|booktitle|school|howpublished|publisher) = ', entry, re.M), key
+
+
+def test_the_pdf(small, tmp_path):
+    source = build_pdf.source_of(small)
+    path, complaints = build_pdf.compile_pdf(source, small, tmp_path)
+    assert path.read_bytes()[:5] == b'%PDF-' and complaints == []
+    assert '#numbered("fig", "1.1"' in source and 'alt' in source and 'A line falls' in source
+    assert 'import secret' not in source and 'assert half' not in source and 'def half' in source
+    assert build_pdf.unprintable('plain ♪ \U0001F941') == ["no font has the character '🥁' (U+1F941)"]
+
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory):
+    if not find_chromium():
+        pytest.skip('Chromium is not installed: pages cannot be looked at in a browser')
+    page = Browser(tmp_path_factory.mktemp('profile'))
+    yield page
+    page.close()
+
+
+WIDER = '''(() => { const w = document.documentElement.clientWidth;
+return [document.documentElement.scrollWidth <= w, [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > w + 1 && !e.closest('.scroll, pre, .equation, math, audio, figure.figure > p')).map(e => e.outerHTML.slice(0, 80))] })()'''
+
+
+def overflow(browser, path, width):
+    browser.requests.clear()
+    browser.open(path, width=width, mobile=width < 700)
+    fits, wide = browser.run(WIDER)
+    assert fits and wide == [], (path.name, width, wide)
+    assert browser.errors == [] and all(r.startswith(('file:', 'data:')) for r in browser.requests), (browser.errors, browser.requests)
+
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_nothing_is_wider_than_the_page(browser, made, width):
+    for name in ('html/first.html', 'html/index.html', 'html/lists.html', 'drumnb.html'):
+        overflow(browser, made / name, width)
+
+
+def test_search_themes_and_code(browser, made):
+    browser.open(made / 'html/second.html')
+    browser.run("document.getElementById('query').value = 'NAMES mean'; document.getElementById('query').oninput()")
+    assert browser.run("[...document.querySelectorAll('#hits a')].map(a => a.getAttribute('href'))") == ['first.html#first-words']
+    browser.open(made / 'html/first.html')
+    before = browser.run('getComputedStyle(document.body).backgroundColor')
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run('getComputedStyle(document.body).backgroundColor') != before
+    assert not browser.run("document.querySelector('details.cell').open")
+    browser.run("document.getElementById('code').click()")
+    assert browser.run("[...document.querySelectorAll('details.cell')].every(d => d.open)")
+    browser.open(made / 'drumnb.html')
+    browser.run("document.getElementById('query').value = 'second'; document.getElementById('query').oninput(); document.querySelector('#hits a').click()")
+    assert browser.run('location.hash') == '#sec-second'
+
+
+# ---- the real one
+
+slow = pytest.mark.skipif(not os.environ.get('DRUMNB_SLOW'), reason='makes the whole book: some minutes; set DRUMNB_SLOW=1')
+
+
+@pytest.fixture(scope='module')
+def real():
+    run = subprocess.run(['make', '--no-print-directory', 'thesis'], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
+    return ROOT / 'runs/thesis'
+
+
+@slow
+def test_the_real_book(real):
+    assert build_html.check_pages(real / 'html') == [] and (real / 'drumnb.pdf').read_bytes()[:5] == b'%PDF-'
+    assert len(list((real / 'html').glob('*.html'))) > 45
+
+
+@slow
+@pytest.mark.parametrize('width', [1280, 390])
+def test_the_real_pages_fit(browser, real, width):
+    for path in sorted((real / 'html').glob('*.html')):
+        overflow(browser, path, width)
