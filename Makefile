@@ -8,7 +8,7 @@ SHELL := bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 PROFILE ?= $(or $(DRUMNB_PROFILE),quick)
-ARCHITECTURES ?= crnn
+ARCHITECTURES ?= crnn conv_transformer vit rnn cnn
 PORT ?= 8888
 TESTS ?= tests
 NOTEBOOKS ?= nbs
@@ -26,7 +26,7 @@ help: ## List these commands
 venv: ## Make .venv with the exact versions of constraints.txt; redone only when they or the settings change
 	@PYTHON="$(PYTHON)" bash scripts/setup.sh $(VENV)
 
-study: venv ## Train and score on the embedded data set, then print the table (PROFILE=quick ARCHITECTURES='crnn vit')
+study: venv ## Train and score all five on the embedded data set, then print the table (PROFILE=quick ARCHITECTURES='crnn vit')
 	@export $(STUDY_HOMES); status=0; \
 	$(BIN)/drumnb study architecture --profile $(PROFILE) --architectures $(ARCHITECTURES) || status=$$?; \
 	if [ $$status -eq 0 ] || compgen -G 'runs/results/architecture/*.csv' >/dev/null; then \

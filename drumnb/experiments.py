@@ -185,7 +185,7 @@ def experiment(**settings # Fields of `Experiment`, as values or as typed; empty
     filled = dict(PROFILES[profile])
     architecture = given.get('architecture', 'crnn')
     filled['model'] = filled['model'].get(architecture, {})
-    if isinstance(filled['epochs'], dict): filled['epochs'] = filled['epochs'].get(architecture, max(filled['epochs'].values()))
+    if isinstance(filled.get('epochs'), dict): filled['epochs'] = filled['epochs'].get(architecture, max(filled['epochs'].values()))
     for name, value in given.items():
         filled[name] = {**filled.get(name, {}), **value} if isinstance(value, dict) else value
     for role in ('validation', 'test', *(['accompaniment'] if filled.get('sampling') else [])): filled.setdefault(role, filled.get('train', ('synthetic',)))

@@ -163,6 +163,7 @@ def explore(objective,        # Exported function of a configuration that report
         tuner = _resumed(objective, folder, at_once, threads) or _tuner(objective, space, method, trials, seed, folder, settings, at_once, threads)
         return _table(tuner.fit())
 
+# %% ../nbs/33_search.ipynb #a7c30b1e
 def _room(ray, at_once, threads, address): # trials at once and threads of each that Ray has room for
     at_once, threads = (at_once, threads or 1) if address else share_cores(int(ray.cluster_resources().get('CPU', 1)), at_once, threads)
     _check_room(ray, threads)

@@ -27,7 +27,7 @@ PUBLISHED_NAMES = {'ct': 'conv_transformer'}  # name in the published tables →
 STUDIES = {
     'architecture': dict(purpose='every architecture on the same songs', architectures=ARCHITECTURE_ORDER, datasets=('',), settings={}),
     'learning': dict(purpose='every architecture on more and more songs, tested on the same ones', architectures=ARCHITECTURE_ORDER,
-                     datasets=('synthetic:train=4', 'synthetic:train=15', 'synthetic:train=60'), settings=dict(validation='synthetic', test='synthetic')),
+                     datasets=('synthetic:train=8', 'synthetic:train=20', 'synthetic:train=60'), settings=dict(validation='synthetic', test='synthetic')),
 }
 
 def ordered(names) -> list[str]:
@@ -131,13 +131,15 @@ def bold_best(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame: # Text
     return rounded.apply(lambda c: [f'**{v:.{digits}f}**' if v == c.max() else '' if v != v else f'{v:.{digits}f}' for v in c])
 
 # %% ../nbs/50_studies.ipynb #6be235e4
-def drum_table(rows: pd.DataFrame, test: str|None = None # One test set; all pooled when None
+def drum_table(rows: pd.DataFrame, test: str|None = None, # One test set; all pooled when None
+    n: int = 1000
 ) -> pd.DataFrame: # Text, architecture × (macro F1 and drums)
-    "F1 of each drum by architecture, the best of each column bold."
+    "F1 of each drum by architecture, as in `f1_table`, and macro F1."
     rows = main_rows(rows)
-    table = score_table(rows if test is None else rows[rows['test'] == test], ('architecture', 'protocol'), n=0).droplevel('protocol')
-    table = table.loc[ordered(table.index)]
-    return bold_best(table[['macro_f1', *[d for d in dict.fromkeys(rows['drum']) if d in table]]].rename(columns=dict(macro_f1='macro')))
+    rows = _pieces(rows if test is None else rows[rows['test'] == test]).assign(test='')
+    macro = {a: float(macro_f1(p)) for a, p in rows.groupby('architecture')}
+    columns = {d: f1_table(rows[rows['drum'] == d], n=n).iloc[:, 0] for d in dict.fromkeys(rows['drum'])}
+    return pd.DataFrame({'macro': bold_best(pd.DataFrame(dict(macro=macro)))['macro'], **columns}).loc[ordered(macro)].rename_axis('architecture')
 
 def difference_table(rows: pd.DataFrame, what: str = 'architecture', within: str = 'test') -> pd.DataFrame: # Text
     "How far each system is behind the best, with the paired 95 % interval, and whether that can be told from nothing."

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from drumnb import studies
 from drumnb.core import DrumnbError, rng_for
-from drumnb.experiments import Result, save_result
+from drumnb.experiments import PROFILES, Result, experiment, save_result
 from drumnb.metrics import micro_f1
 from drumnb.models.zoo import MODELS
 from drumnb.onsets import Onsets
@@ -60,6 +60,20 @@ def test_tables_of_one_and_of_all(isolated, architectures, seeds):
     assert list(studies.drum_table(rows, 'a').columns) == ['macro', *DRUMS]
     said = ' '.join(studies.conclusions(rows, runs))
     assert ('nothing to compare' in said) == (len(architectures) == 1) and ('seed' in said) == (len(seeds) < 3)
+
+
+def test_a_profile_may_train_some_architectures_for_less(monkeypatch):
+    monkeypatch.setitem(PROFILES, 'tiny', {**PROFILES['tiny'], 'epochs': dict(crnn=5, vit=3)})
+    asked = lambda a, **more: experiment(architecture=a, profile='tiny', **more).epochs
+    assert (asked('crnn'), asked('vit'), asked('rnn'), asked('vit', epochs=2)) == (5, 3, 5, 2)
+
+
+def test_every_drum_has_an_interval_of_its_own():
+    rows = pd.concat([made(a, r) for a, r in RATES.items()])
+    table = studies.drum_table(rows, 'a', n=50)
+    for drum in DRUMS:
+        of = rows[(rows['drum'] == drum) & (rows['test'] == 'a')]
+        assert table[drum].equals(studies.f1_table(of, n=50)['a']) and all('[' in v for v in table[drum])
 
 
 def test_a_difference_within_the_interval_is_not_a_win(isolated):
