@@ -84,6 +84,7 @@ def band_voices(kits: list, # of `band_kit` dictionaries
         kit, shared, curves = kits[int(rng.integers(len(kits)))], rng.normal(), _curve(rng, len(frequencies), s.equaliser)
         shift, dead = rng.normal(0, TUNING[group]*s.tuning), rng.random() < .4
         fade, dull = (np.exp(rng.uniform(np.log(4), np.log(120))) if dead else np.inf), rng.uniform(1, 7)
+        if dead: curves = curves*10**(-rng.uniform(0, 8)*octaves/20)   # a cloth on a skin takes the ring and the brightness
         for a in members:
             if a not in names: continue
             strokes = kit.get(a) or next((k[a] for k in kits if k.get(a)), None)
@@ -172,7 +173,7 @@ def _damped(hits, frames):
 _A = {a: i for i, a in enumerate(ARTICULATIONS)}
 _HATS, _RIDES = [_A[a] for a in ('hat_closed', 'hat_open')], [_A[a] for a in ('ride', 'ride_bell')]
 _TOMS, _SNARES = [_A[a] for a in ('tom_high', 'tom_mid', 'tom_low', 'tom_floor')], [_A['snare'], _A['snare_rim']]
-MOVES = ((.12, _HATS, ['ride']), (.06, _HATS, ['crash', 'china', 'ride_bell']), (.12, _RIDES, ['hat_closed', 'hat_open']), (.07, _SNARES, ['tom_high', 'tom_mid', 'tom_low', 'tom_floor']),
+MOVES = ((.08, _HATS, ['ride']), (.03, _HATS, ['crash', 'china', 'ride_bell']), (.15, _RIDES, ['hat_closed', 'hat_open']), (.07, _SNARES, ['tom_high', 'tom_mid', 'tom_low', 'tom_floor']),
          (.08, _SNARES, ['sidestick']), (.03, _SNARES, ['clap']), (.3, _TOMS, ['tom_high', 'tom_mid', 'tom_low', 'tom_floor']), (.04, _HATS, ['tambourine']),
          (.05, [_A['kick']], ['tom_floor']), (.25, [_A['crash']], ['crash', 'splash', 'china']))  # chance, from, to
 DROPS = ((.6, [_A['hat_pedal']]), (.1, _HATS), (.06, [_A['kick']]), (.06, _SNARES), (.08, _RIDES + [_A['crash']]))  # chance, what falls silent

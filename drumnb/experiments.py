@@ -80,12 +80,13 @@ _LARGE = dict(rnn=dict(hidden=288, layers=4), cnn=dict(channels=[32, 64, 96], hi
 
 _LEVELLED = dict(name='log', mul=3, rms=.1)  # every song at the same level, and a logarithm that lets soft strokes through
 
-def _recordings(kits):
-    "From rendered human drumming to recordings never heard: train on performances and composed songs, score on MDB Drums."
-    composed, played = f'synthetic:train=120,kits={kits}', f'groove:dtd,kits={kits}'
-    return dict(train=(composed, played), validation=(composed, played.replace('dtd', 'dtm'), played), test=('mdb:drum_only@all', 'mdb:full_mix@all'),
-                present_only=True, limit=dict(validation=40), features=_LEVELLED, epochs=10, mixing=True, threshold='validation', study='recordings',
-                windows=dict(mode='crops', frames=200, batch=16, batches=610, rare=.3, weighting='none'), augmentation=dict(gain=3., equaliser=3., roll=2),
+def _recordings(kits, band, epochs, batches):
+    "From human drumming and composed songs, played on the fly, to recordings never heard: score on MDB Drums."
+    company = tuple(f'synthetic:train={n},seconds={s},band={band}' for n, s in ((120, 60), (300, 20)))
+    return dict(train=('groove:dtd', 'synthetic:train=240'), accompaniment=company, validation=(f'groove:dtm,kits={kits}', f'synthetic:kits={kits}'),
+                test=('mdb:drum_only@all', 'mdb:full_mix@all'), present_only=True, limit=dict(validation=24), features=_LEVELLED, epochs=epochs, threshold='validation',
+                study='recordings', sampling=dict(kits=kits), augmentation=dict(gain=3., equaliser=3., roll=2, alone=.25, snr=[-9., 11.]),
+                windows=dict(mode='crops', frames=200, batch=16, batches=batches, rare=.2, weighting='none'),
                 training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=.998, grad_norm=1.),
                 model=dict(crnn=dict(front='conv1d', channels=[128, 128], hidden=96, layers=2)))
 
@@ -96,7 +97,7 @@ PROFILES = {
                   augmentation=dict(gain=3.0, equaliser=3.0, roll=1),
                   training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=0.998, grad_norm=1.0), model=_SMALL),
     'full': dict(epochs=100, windows=dict(frames=400, batch=128), training=dict(learning_rate=1e-3, schedule='plateau', stop_after=10), model=_LARGE),
-    'recordings': _recordings('all'), 'recordings-computed': _recordings('procedural'),
+    'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500),
 }
 
 # %% ../nbs/32_experiments.ipynb #95fa7aaf
