@@ -294,35 +294,36 @@ def _madmom_beats(path):
     return beats[:, 0]
 
 # %% ../nbs/60_transcribe.ipynb #b7fd485d
-GRIDS = {4: 0., 3: 1.5, 8: 7., 6: 8.} # parts of a beat → price; 4 and 8 are straight, 3 and 6 triplets
+GRIDS = {4: 0., 3: 1.5, 8: 11., 6: 10.} # parts of a beat → price; 4 and 8 are straight, 3 and 6 triplets
 GRIDS_COMPOUND = {6: 0., 12: 8.} # of a dotted quarter
 
 def grid_costs(beat: np.ndarray, # (n,) which beat each note is in
     place: np.ndarray, # (n,) 0 to 1 within the beat
     length: np.ndarray, # (n,) seconds of its beat
     drums: np.ndarray, # (n,)
-    n_beats: int, grids: dict = GRIDS, spread: float = .025 # Seconds
+    n_beats: int, grids: dict = GRIDS, spread: float = .025, # Seconds
+    weight: np.ndarray|None = None # (n,) how much each note counts; 1 when None
 ) -> np.ndarray: # (n_beats, grids)
     "The cost of each grid for each beat."
     costs = np.empty((n_beats, len(grids)))
     for c, (parts, price) in enumerate(grids.items()):
         slot = np.rint(place*parts)
-        moved = np.bincount(beat, np.minimum(((slot/parts - place)*length/spread)**2, 9), n_beats)
+        moved = np.bincount(beat, np.minimum(((slot/parts - place)*length/spread)**2, 9)*(1 if weight is None else weight), n_beats)
         taken = np.unique(np.c_[beat, slot, drums], axis=0)[:, 0].astype(int) if len(beat) else np.zeros(0, int)
         costs[:, c] = moved + price + 10*(np.bincount(beat, minlength=n_beats) - np.bincount(taken, minlength=n_beats))
     return costs
 
-def choose_grids(beat, place, length, drums, n_beats: int, compound: bool = False) -> np.ndarray: # (n_beats,) parts
+def choose_grids(beat, place, length, drums, n_beats: int, compound: bool = False, weight=None) -> np.ndarray: # (n_beats,) parts
     "The grid of every beat, in two passes."
     grids = dict(GRIDS_COMPOUND if compound else GRIDS)
     parts = np.array(list(grids))
-    chosen = parts[grid_costs(beat, place, length, drums, n_beats, grids).argmin(1)]
+    chosen = parts[grid_costs(beat, place, length, drums, n_beats, grids, weight=weight).argmin(1)]
     if compound: return chosen
     telling = np.unique(beat[(place > .1) & (place < .9)])
     share = (np.isin(chosen[telling], (3, 6)).sum() + 1)/(len(telling) + 4)
     shift = float(np.clip(-1.5*np.log(share/(1 - share)), -3, 5))
     grids[3], grids[6] = max(-2, shift), max(3, 6 + shift)
-    return parts[grid_costs(beat, place, length, drums, n_beats, grids).argmin(1)]
+    return parts[grid_costs(beat, place, length, drums, n_beats, grids, weight=weight).argmin(1)]
 
 # %% ../nbs/60_transcribe.ipynb #ecc06c2b
 FLAM = .045 # s, the longest distance of a grace note from its main note
@@ -404,7 +405,7 @@ def make_score(performance: Transcription,
     seconds, grace = beats[:, 0], grace_notes(o)
     beat, place, length = _places(o.times, seconds)
     main = ~grace
-    grids = choose_grids(beat[main], place[main], length[main], o.drums[main], len(beats) - 1, compound)
+    grids = choose_grids(beat[main], place[main], length[main], o.drums[main], len(beats) - 1, compound, np.asarray(performance.confidence, float)[main])
     main_of = _main_notes(o, grace)
     parts = grids[beat[main_of]]
     tick = np.rint(place[main_of]*parts).astype(int)

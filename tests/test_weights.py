@@ -1,0 +1,96 @@
+"""The model that ships: rounding, licences, intervals and the card, on a run made by hand."""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import drumnb
+from drumnb import transcribe as tr
+from drumnb import weights as wt
+from drumnb.core import DrumnbError
+from drumnb.drums import DRUMS5
+from drumnb.experiments import experiment, run_experiment
+from drumnb.kits import KitRef
+from drumnb.models.zoo import load_model, make_model
+from drumnb.spectrograms import LogSpec
+
+META = dict(features=LogSpec(mul=3, rms=.1).to_dict(), threshold=.3, vocabulary=list(DRUMS5))
+
+
+def test_rounded_weights_are_read_as_32_bit_and_say_the_same(tmp_path):
+    model = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1).eval()
+    path = wt.write_half(tmp_path/'drumnb-1', model, META)
+    back, meta = load_model(path)
+    assert {p.dtype for p in back.parameters()} == {next(model.parameters()).dtype} and meta['threshold'] == .3
+    assert 0 < max(float((a - b).abs().max()) for a, b in zip(model.parameters(), back.parameters())) < 1e-3
+    assert {p.dtype for p in model.parameters()} == {next(back.parameters()).dtype}, 'the model that was given stays as it is'
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
+def test_intervals_of_a_track_hold_its_score(tp, fp, fn):
+    low, high = wt.stroke_interval(tp, fp, fn, n=200)
+    if tp + fp + fn == 0: assert np.isnan(low)
+    else: assert 0 <= low <= 2*tp/(2*tp + fp + fn) <= high <= 1
+
+
+def test_licences_come_from_the_table_the_kit_or_are_not_known(tmp_path):
+    silent = tmp_path/'Nameless'; silent.mkdir(); (silent/'kick.wav').write_bytes(b'x')
+    known = tmp_path/'VariBreaks'; known.mkdir()
+    font = tmp_path/'FluidR3_GM.sf2'; font.write_bytes(b'RIFF')
+    t = wt.kit_facts([KitRef('folder', str(silent), 'a', 'train'), KitRef('folder', str(known), 'b', 'train'), KitRef('soundfont', f'{font}:0', 'c', 'train'), KitRef('soundfont', f'{font}:8', 'c', 'train'),
+                      KitRef('procedural', '3', 'd', 'train')]).set_index('kit')
+    assert t.licence.to_dict() == {'Nameless': 'not known', 'VariBreaks': 'GPL-2+', 'FluidR3_GM': 'MIT', '1 computed kits': 'Apache-2.0'}
+    before = t.sha256['Nameless']
+    (silent/'kick.wav').write_bytes(b'y')
+    assert wt.kit_facts([KitRef('folder', str(silent), 'a', 'train')]).sha256[0] != before
+
+
+def test_every_kit_of_the_table_is_listed_once():
+    table = pd.read_csv(Path(drumnb.__file__).parent/'data'/'kit_licences.csv')
+    assert table.kit.is_unique and table.notna().all().all()
+
+
+@pytest.fixture(scope='module')
+def shipped(tmp_path_factory):
+    "A tiny run, shipped into a folder."
+    folder, patch = tmp_path_factory.mktemp('ship'), pytest.MonkeyPatch()
+    for name in ('RESULTS', 'RUNS'): patch.setenv(f'DRUMNB_{name}', str(folder/name.lower()))
+    result = run_experiment(experiment(train='synthetic:train=1,validation=2,test=1,seconds=6,kits=procedural', profile='tiny', epochs=1, windows=dict(batches=2, mode='crops'), study='toy', threads=1))
+    patch.setattr(wt, 'file_speed', lambda path: 100.)
+    path = wt.ship(result.run, folder=folder/'weights', threshold=(.3, .3, .4, .3, .3))
+    yield result, path
+    patch.undo()
+
+
+def test_a_run_becomes_weights_description_and_card(shipped):
+    result, path = shipped
+    t, card = tr.load_transcriber(path), (path.parent/'CARD.md').read_text()
+    assert path.name == 'drumnb-1.safetensors' and path.with_suffix('.json').exists()
+    assert t.threshold == (.3, .3, .4, .3, .3) and set(t.calibration.drums) <= set(DRUMS5) and t.calibration.drums
+    for said in (result.run, 'Apache-2.0', '## Scores', '## Drum kits', 'computed kits', result.info['fingerprint'], '100 times real time', 'hi-hat'): assert said in card, said
+    assert str(Path.home()) not in card and str(path.parent) not in card
+
+
+def test_the_next_version_replaces_the_one_before(shipped, monkeypatch):
+    result, path = shipped
+    monkeypatch.setattr(wt, 'model_card', lambda facts: 'card')
+    monkeypatch.setattr(wt, 'card_facts', lambda *a: {})
+    second = wt.ship(result.path, folder=path.parent)
+    assert second.name == 'drumnb-2.safetensors' and sorted(p.name for p in path.parent.iterdir()) == ['CARD.md', 'drumnb-2.json', 'drumnb-2.safetensors']
+    assert tr.load_transcriber(second).threshold == pytest.approx(result.info['threshold'])
+
+
+def test_what_cannot_ship_is_said_in_one_line(tmp_path):
+    with pytest.raises(DrumnbError, match='no results of this name'): wt.ship('nothing', folder=tmp_path)
+    with pytest.raises(DrumnbError, match='train a smaller model'): wt.write_half(tmp_path/'x', make_model('rnn'), META, largest=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_in_the_package_keep_the_limits():
+    for path in tr.shipped_weights():
+        assert path.stat().st_size <= wt.LARGEST and path.with_suffix('.json').exists() and (path.parent/'CARD.md').exists()
+        assert load_model(path)[1]['run'] in (path.parent/'CARD.md').read_text()
