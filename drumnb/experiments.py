@@ -898,6 +898,7 @@ def _start_ray(address, at_once): # ray, or None when this machine is too busy t
     if address:
         env = {k: v for k, v in os.environ.items() if k.startswith('DRUMNB_') and k != 'DRUMNB_PARENT'}
         env |= {k: str(Path(v).expanduser().resolve()) for k, v in env.items() if v and k in _HOMES}  # a worker's working directory is another
+        _take_token()
         try: ray.init(address=address, runtime_env=dict(env_vars=env), **quiet)
         except Exception as e: raise DrumnbError(f"Ray cluster '{address}' does not answer ({str(e).splitlines()[0]}); start it with `ray start --head`") from None
         return ray
@@ -909,6 +910,11 @@ def _start_ray(address, at_once): # ray, or None when this machine is too busy t
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])
             with contextlib.suppress(Exception): ray.shutdown()
+
+def _take_token(): # `ray start --head` asks for this machine's token, where there is one, and `ray.init` with an address does not offer it
+    with contextlib.suppress(ImportError):
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 def _check_room(ray, threads): # Ray waits forever, and silently, for a machine that is large enough
     largest = int(max((n['Resources'].get('CPU', 0) for n in ray.nodes() if n['Alive']), default=0))

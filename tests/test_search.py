@@ -172,7 +172,7 @@ def two_nodes():
         for i, place in enumerate((['--head', f'--port={port}', '--include-dashboard=false'], [f'--address=127.0.0.1:{port}'])):
             agent_ports = [f'--{a}-port={p}' for a, p in zip(agents, ports[4*i:])]
             nodes.append(subprocess.Popen(ray + place + agent_ports, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                                          env={**os.environ, 'RAY_worker_niceness': '0'}))
+                                          env={**os.environ, 'RAY_worker_niceness': '0', 'RAY_AUTH_MODE': 'disabled'}))
             wait_for(lambda: nodes[-1].poll() is None and socket.socket().connect_ex(('127.0.0.1', port)) == 0)
         yield f'127.0.0.1:{port}'
     finally:
@@ -183,7 +183,8 @@ def two_nodes():
 
 @pytest.fixture(scope='module')
 def cluster():
-    with two_nodes() as address:
+    with pytest.MonkeyPatch.context() as patch, two_nodes() as address:
+        patch.setenv('RAY_AUTH_MODE', 'disabled')
         with module.ray_session(address) as ray:
             wait_for(lambda: ray.cluster_resources().get('CPU') == 2)
         yield address
