@@ -84,10 +84,11 @@ def _study(args):
     from drumnb.experiments import check_data, check_names, run_batch, split_names, study_jobs
     from drumnb.studies import STUDIES
     from drumnb.training_sets import RUNS, planned_jobs
-    check_names('study', [args.study], [*STUDIES, *RUNS])
+    check_names('study', [args.study], [*STUDIES, *RUNS, 'tatum'])
     study = STUDIES.get(args.study, dict(settings={}))
     settings = {**study['settings'], 'profile': args.profile, **read_settings(args.parameters)}
     if args.study in RUNS: jobs = planned_jobs(args.study, args.name, args.datasets, args.seeds, args.template, **settings)
+    elif args.study == 'tatum': jobs = _tatum_jobs(args, settings)
     else: jobs = study_jobs(args.name or args.study, split_names(' '.join(args.architectures)) or study['architectures'], args.datasets or study['datasets'], args.seeds, args.template, **settings)
     check_data(jobs)
     outcomes = run_batch(jobs, args.jobs or (len(jobs) if args.address else _default_jobs(len(jobs))), args.address, args.threads, args.force)
@@ -95,6 +96,10 @@ def _study(args):
     done = [j for j, s in zip(jobs, outcomes['status']) if s != 'failed']
     if done: _print_scores(done)
     return code
+
+def _tatum_jobs(args, settings):
+    from drumnb.tatum.experiments import SYSTEMS, tatum_jobs
+    return tatum_jobs(args.architectures or tuple(SYSTEMS), args.datasets or ('',), args.seeds, study=args.name or 'tatum', **settings)
 
 def _default_jobs(n): return 1 if n == 1 else max(1, (os.cpu_count() or 1))
 
@@ -127,9 +132,10 @@ def _print_scores(jobs):
     from drumnb.studies import score_table
     rows = pd.concat([load_result(j.result).rows for j in jobs], ignore_index=True)
     rows = rows.assign(train=['+'.join(map(short_name, t.split('+'))) for t in rows['train']], test=rows['test'].map(short_name))
-    table = score_table(rows, ('architecture', 'train', 'test')).drop(columns=['spread'])
-    print('\nF1 of onsets within 50 ms, with 95 % intervals over tracks\n')
-    print(table.reset_index().to_string(index=False, float_format='{:.3f}'.format, na_rep='-'))
+    if 'system' in rows: table, what = score_table(rows[rows['protocol'] == 'tatum'], ('system', 'test', 'part', 'beats', 'protocol', 'window_ms')).droplevel(['protocol', 'window_ms']), 'F1 at the tatum level'
+    else: table, what = score_table(rows, ('architecture', 'train', 'test')), 'F1 of onsets within 50 ms'
+    print(f'\n{what}, with 95 % intervals over tracks\n')
+    print(table.drop(columns=['spread']).reset_index().to_string(index=False, float_format='{:.3f}'.format, na_rep='-'))
     print(f'\nrows: {jobs[0].result.parent}\nnotebooks: {jobs[0].notebook.parent}')
 
 # %% ../nbs/63_cli.ipynb #2f21b151
@@ -191,7 +197,7 @@ def _add_run(c):
     c.add_argument('--force', action='store_true', help='run again even when finished')
 
 def _add_study(c):
-    c.add_argument('study', help='which study: architecture, dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 4, 15 and 60 minutes of songs)')
+    c.add_argument('study', help='which study: architecture, tatum (tatum models with and without language models; --architectures names the systems), dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 4, 15 and 60 minutes of songs)')
     c.add_argument('--profile', default='quick', help='tiny, quick or full')
     c.add_argument('--architectures', nargs='+', default=(), metavar='NAME', help='all five by default')
     c.add_argument('--datasets', nargs='+', default=(), metavar='NAME', help='training sets, one training each (synthetic by default); join with + to train on several')

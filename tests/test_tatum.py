@@ -275,7 +275,7 @@ def test_training_is_reproducible_and_leaves_the_language_model_alone(monkeypatc
     for _ in range(2):
         model = make_tatum_crnn(n_bins=12, encoder='conv1d', channels=(8,), hidden=6, layers=1)
         f.append(train_tatum_model(model, [song], [song], TatumTraining(steps=4, every=2, batch=2, tatums=16, alpha=0.068, gamma=0.46), bigram))
-    assert f[0].equals(f[1]) and (f[0].language > 0).all()
+    assert f[0].drop(columns='seconds').equals(f[1].drop(columns='seconds')) and (f[0].language > 0).all()
     assert all(torch.equal(before[k], v) for k, v in bigram.state_dict().items())
     with pytest.raises(DrumnbError, match='needs a language model'): train_tatum_model(model, [song], [song], TatumTraining(alpha=0.1))
 

@@ -71,7 +71,7 @@ def clip_beats(beats: np.ndarray, # (n, 2)
     duration: float, # Seconds of the recording
     name: str = 'beats') -> np.ndarray:
     "Drop beats beyond the recording, with a warning; `DrumnbError` when fewer than two remain of two or more."
-    beats = np.asarray(beats, np.float64).reshape(len(beats), -1)
+    beats = np.asarray(beats, np.float64).reshape(len(beats), -1) if len(beats) else np.zeros((0, 2))
     inside = beats[beats[:, 0] <= duration + 1e-6]
     if len(inside) < min(2, len(beats)): raise DrumnbError(f'{name}: beats from {beats[0, 0]:.1f} s on, but the recording ends at {duration:.1f} s; they belong to another recording')
     if len(inside) < len(beats): get_logger('tatum').warning('%s: %d of %d beats lie beyond the end of the recording at %.1f s and are dropped', name, len(beats) - len(inside), len(beats), duration)
@@ -151,6 +151,7 @@ def best_aligned(rows: pd.DataFrame, n: int = 65) -> pd.DataFrame:
     "The rows of the `n` tracks with the smallest share of far onsets, ties in the order of the table."
     return rows[rows['track'].isin(by_track(rows)['far_share'].sort_values(kind='stable').index[:n])]
 
+# %% ../../nbs/41_grid.ipynb #t4save01
 def save_rows(run: str, # How the name of the run begins, for example 'grid-rwc-annotated'
     config: dict, # All that the rows depend on
     rows: pd.DataFrame, # track, drum and what was measured
@@ -167,6 +168,7 @@ def save_rows(run: str, # How the name of the run begins, for example 'grid-rwc-
     save_result(result)
     return result
 
+# %% ../../nbs/41_grid.ipynb #t4meas01
 def measured_tracks(dataset: str, source: str, only=None) -> list: # of Track
     "Those asked for; where beats are tracked, those whose recording is there."
     tracks = get_dataset(dataset).tracks(present_only=source == 'madmom')

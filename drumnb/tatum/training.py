@@ -9,7 +9,7 @@ __all__ = ['DELTA', 'PAPER', 'BETA', 'BASELINE_PICKING', 'transcription_loss', '
            'train_frame_model', 'search_weights']
 
 # %% ../../nbs/44_regularised_training.ipynb #94af08f8
-import copy
+import copy, time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,16 +134,17 @@ def train_legs(model: nn.Module, # Changed in place
     config: TatumTraining,
     folder: Path|None = None, # Of the checkpoint; a run found there is continued
     watch: Callable|None = None, # Called with the row of each leg
-    name: str = 'model') -> pd.DataFrame: # step, the parts of the loss, f1
+    name: str = 'model') -> pd.DataFrame: # step, the parts of the loss, f1, seconds of processor time
     "Train with AdamW in legs of `config.every` steps, each with random numbers of its own; keep the weights with the best validation F; go on after a kill."
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, eps=config.epsilon)
     path, best, rows = folder and Path(folder)/'legs.safetensors', None, []
     if path and path.exists(): best, rows = _restore(path, model, optimizer, config)
     with torch.random.fork_rng(devices=[]):
         for first in progress(range(len(rows)*config.every, config.steps, config.every), name):
+            start = time.process_time()
             rows.append(_leg(model, optimizer, step, config, first, name))
             f1 = micro_f1(validate())
-            rows[-1]['f1'] = float(f1) if f1 == f1 else 0.
+            rows[-1] |= dict(f1=float(f1) if f1 == f1 else 0., seconds=round(time.process_time() - start, 2))
             if rows[-1]['f1'] >= max(r['f1'] for r in rows): best = {k: v.clone() for k, v in model.state_dict().items()}
             if path: _keep(path, model, optimizer, config, best, rows)
             if watch: watch(rows[-1])
