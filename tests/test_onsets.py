@@ -1,12 +1,16 @@
 """Onsets: containers, files, targets and peak picking."""
+import json
 import pickle
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from drumnb.core import DrumnbError
+from drumnb.core import DrumnbError, project_root, rng_for
 from drumnb.drums import DRUMS3, DRUMS5, DRUMS8
 from drumnb.onsets import (Hits, Onsets, PeakPicking, find_peaks, frames_of, pick_peaks, read_csv, read_jams, read_midi, read_onsets,
                            read_text, to_targets, write_csv, write_jams, write_midi, write_text)
@@ -283,3 +287,18 @@ def test_hits_cut_and_merge():
     assert h.merge(Hits.make([0.5], [42])).pitches.tolist() == [36, 42, 38, 46]
     with pytest.raises(DrumnbError):
         h.merge(Hits.make([0.5], [42], source='td11'))
+
+def test_the_sliders_of_the_chapter_pick_as_the_library_does(tmp_path):
+    node = shutil.which('node')
+    if not node: pytest.skip('node is not installed: the script of the chapter on onsets is not run')
+    cells = [''.join(c['source']) for c in json.loads((project_root()/'nbs/05_onsets.ipynb').read_text(encoding='utf-8'))['cells']]
+    script = re.search(r'<script>(.*?)</script>', next(c for c in cells if c.startswith('SLIDERS')), re.S)[1]
+    y = np.round(np.convolve(rng_for('sliders').random(150)**6, [.3, .7, 1, .6, .3], 'same'), 3)
+    settings_ = [(d, m, a, w) for d in (0.05, 0.2) for m in (0, 2, 7) for a in (0, 2, 9) for w in (1, 2, 15)]
+    page = ('const knobs = [], parts = {}, part = () => ({setAttribute() {}, append(label, input) { knobs.push(input); }});\n'
+            'const box = {querySelector: s => parts[s] ??= part()}; globalThis.document = {querySelectorAll: () => [box], createElement: () => ({setAttribute() {}})};\n'
+            + script.replace('DATA', json.dumps(y.tolist())).replace('TOP', str(y.max())) +
+            f'\nconsole.log(JSON.stringify({json.dumps(settings_)}.map(s => {{ s.forEach((v, i) => {{ knobs[i].value = String(v); knobs[i].oninput(); }}); return parseInt(parts.b.textContent); }})));')
+    (tmp_path/'sliders.js').write_text(page, encoding='utf-8')
+    found = json.loads(subprocess.run([node, tmp_path/'sliders.js'], capture_output=True, text=True, check=True).stdout)
+    assert found == [len(find_peaks(y, PeakPicking(d, m, m, a, a, w))) for d, m, a, w in settings_] and len(set(found)) > 5
