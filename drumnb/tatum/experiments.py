@@ -84,7 +84,7 @@ TATUM_RECIPE = 1  # raised when a change of code makes older results incomparabl
 TATUM_PROFILES = {
     'tiny': dict(train=('synthetic:train=4,validation=1,test=1,seconds=12',), beats=('annotated',), scores='composed', language=dict(steps=4, composed=6), search=dict(trials=2, steps=4),
                  model=dict(encoder='conv1d', channels=[8], hidden=6, layers=1), training=dict(steps=6, every=3, batch=2, tatums=16, learning_rate=1e-2)),
-    'quick': dict(train=('rwc:dtm,seconds=60',), songs=24, extra=('mdb:full_mix', 'mdb:drum_only'), model=dict(encoder='conv1d', channels=[64, 64], hidden=48, layers=1),
+    'quick': dict(train=('rwc:dtm,seconds=60',), songs=24, extra=('mdb:full_mix', 'mdb:drum_only'), language=dict(steps=150, composed=200), model=dict(encoder='conv1d', channels=[64, 64], hidden=48, layers=1),
                   training=dict(steps=250, every=125, batch=4, tatums=64, learning_rate=6e-3, schedule='cosine')),
     'paper': dict(songs=65, extra=('mdb:full_mix', 'mdb:drum_only'), model={}, training=dict(steps=20000, every=500, batch=10, tatums=64)),
 }
