@@ -51,7 +51,7 @@ def pack_recording(path: str|Path|None, # None for no recording
 
 # %% ../nbs/62_player.ipynb #1ff4fc6e
 def bars_to_check(transcription, # With a score
-    most: int = 12, least: float = 0.4 # Bars listed at most; expected wrong notes at least
+    most: int = 12, least: float = 0.4, share: float = 1/3 # Bars listed at most; expected wrong notes at least; share of all bars at most
 ) -> pd.DataFrame: # bar (from 0), start_s, end_s, wrong, drums
     "Bars with the most notes that are probably wrong, the worst first."
     s = transcription.score
@@ -61,15 +61,14 @@ def bars_to_check(transcription, # With a score
         first = s.downbeats[bar]
         rows.append((bar, s.beats[first, 0], s.beats[first + s.bar_beats(bar), 0], doubt.sum(), ' '.join(dict.fromkeys(notes.drum[doubt > 1 - DOUBTFUL]))))
     table = pd.DataFrame(rows, columns=['bar', 'start_s', 'end_s', 'wrong', 'drums'])
-    return table[table.wrong >= least].sort_values(['wrong', 'bar'], ascending=[False, True]).head(most).reset_index(drop=True)
+    return table[table.wrong >= least].sort_values(['wrong', 'bar'], ascending=[False, True]).head(min(most, int(np.ceil(share*s.n_bars)))).reset_index(drop=True)
 
 # %% ../nbs/62_player.ipynb #f05752db
 def page_data(transcription) -> dict:
     "What the page knows: notes, bars, beats, bars to check, drums."
     t, s, o = transcription, transcription.score, transcription.onsets
-    shown = [i for i, d in enumerate(o.vocabulary)]
     bars = [] if s is None else [(s.beats[b, 0], s.beats[b + s.bar_beats(i), 0]) for i, b in enumerate(s.downbeats)]
-    check = [] if s is None else [dict(bar=int(r.bar), start=round(max(0, r.start_s), 4), end=round(r.end_s, 4), why=f'{r.wrong:.1f} doubtful' + (f': {r.drums}' if r.drums else '')) for r in bars_to_check(t).itertuples()]
+    check = [] if s is None else [dict(bar=int(r.bar), start=round(max(0, r.start_s), 4), end=round(r.end_s, 4), why=f'about {max(1, round(r.wrong))} wrong' + (f': {r.drums}' if r.drums else '')) for r in bars_to_check(t).itertuples()]
     about = f'{len(o)} strokes in {t.duration:.0f} s' + ('' if s is None else f', {s.n_bars} bars of {s.meter}, about {60/np.median(np.diff(s.beats[:, 0])):.0f} beats a minute')
     return dict(title=t.title, duration=max(float(t.duration), .1), mime='audio/mpeg', about=about, check=check,
         drums=[dict(code=d, name=NAMES[d], color=COLORS[d], shot=base64.b64encode(player_shot(d)).decode()) for d in o.vocabulary],

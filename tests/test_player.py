@@ -94,12 +94,49 @@ def test_it_plays_loops_mutes_and_calls_nobody(opened, tmp_path):
 
     b.run('drumnb.setSpeed(50)')                                           # slower at the same pitch
     assert b.run('drumnb.media.playbackRate') == .5 and b.run('drumnb.media.preservesPitch') is True
+    b.run('drumnb.setLoop(null); drumnb.seek(.05)')
+    began = b.run('[performance.now()/1000, drumnb.media.currentTime]')
+    heard = []
+    for _ in range(400):
+        level, peak, ended = b.run('[drumnb.level("recording"), drumnb.peak("recording"), drumnb.media.currentTime > 6]')
+        if level > .02: heard.append(peak)
+        if len(heard) > 12 or ended: break
+    now = b.run('[performance.now()/1000, drumnb.media.currentTime]')
+    assert len(heard) > 4 and 170 < np.median(heard) < 270, f'the tone of 220 Hz is heard at {np.median(heard or [0])} Hz'
+    assert (now[1] - began[1])/(now[0] - began[0]) < .75, 'half as fast, or less on a busy machine'
     b.press(' ')
     b.until('drumnb.media.paused')
     b.run('drumnb.setLoop(null)'); b.press('ArrowRight')
     assert b.run('drumnb.media.currentTime') in b.run('drumnb.data.bars.map(x => x[0])')
     assert b.errors == []
     assert all(u.startswith(('file:', 'blob:', 'data:')) for u in b.requests), b.requests
+
+
+def test_keys_lists_and_dragging_choose_what_is_played(opened):
+    b, page = opened
+    b.open(page)
+    b.until('drumnb.media.duration > 7.9')
+    loop = lambda: b.run('drumnb.state.loop')
+    b.run('drumnb.seek(3)'); b.press('b')
+    assert loop() == pytest.approx([2, 4], abs=.01) and b.run('drumnb.state.looping') is True
+    b.press('l')
+    assert b.run('drumnb.state.looping') is False and b.run('document.getElementById("loop").getAttribute("aria-pressed")') == 'false'
+    b.run('drumnb.seek(5)'); b.press('['); b.run('drumnb.seek(6)'); b.press(']')
+    assert loop() == pytest.approx([5, 6], abs=.01)
+    b.press('c')
+    assert loop() == pytest.approx([4, 6], abs=.01) and b.run('drumnb.media.currentTime') == pytest.approx(4, abs=.01), 'the bar that is to be checked first'
+    b.press('-'); b.press('-')
+    assert b.run('drumnb.media.playbackRate') == pytest.approx(.9)
+    x, y, w = b.run('(r => [r.left, r.top + r.height/2, r.width])(document.getElementById("overview").getBoundingClientRect())')
+    for kind, at in (('mousePressed', .25), ('mouseMoved', .4), ('mouseMoved', .5), ('mouseReleased', .5)):
+        b.call('Input.dispatchMouseEvent', type=kind, x=x + at*w, y=y, button='left', buttons=1, clickCount=1)
+    assert loop() == pytest.approx([2, 4], abs=.1)
+    b.run('document.getElementById("balance").value = 0; document.getElementById("balance").oninput()')
+    b.run('drumnb.toggle()'); b.until('!drumnb.media.paused')
+    assert b.run('drumnb.gain("drums")') == 0 and b.run('drumnb.gain("recording")') == 1, 'the balance at one end'
+    b.run('drumnb.toggle()')
+    before = b.run('document.documentElement.dataset.theme'); b.run('document.getElementById("theme").click()')
+    assert b.run('document.documentElement.dataset.theme') != before and b.errors == []
 
 
 def test_on_a_phone_and_in_the_dark_nothing_is_cut_off(opened):
