@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +39,17 @@ def test_memory_of_prepare(tmp_path):
     assert table.peak_ratio[1] < 1.3 < table.cache_on_disk_mib[1]/table.cache_on_disk_mib[0]
 
 
-def test_committed_results_show_bounded_memory():
-    table = pd.read_csv(ROOT/'benchmarks'/'results'/'memory.csv')
-    assert {1, 10} <= set(table.hours) and (table.peak_ratio < 1.1).all()
+def test_memory_of_rendered_drums(tmp_path):
+    done = run('memory.py', '--source', 'rendered', '--hours', .1, '--workers', 1, '--to', tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path/'memory-rendered.csv')
+    assert list(table.source) == ['rendered'] and table.processor_factor[0] > 20 and table.time_ratio[0] == 1
+
+
+@pytest.mark.parametrize('name,hours', [('memory', {1, 10}), ('memory-rendered', {2, 20})])
+def test_committed_results_show_bounded_memory(name, hours):
+    path = ROOT/'benchmarks'/'results'/f'{name}.csv'
+    if not path.exists(): pytest.skip(f'{name} has not been measured')
+    table = pd.read_csv(path)
+    assert hours <= set(table.hours) and (table.peak_ratio < 1.1).all()
+    if 'time_ratio' in table: assert table.time_ratio.between(.7, 1.3).all()
