@@ -11,7 +11,7 @@ __all__ = ['SYSTEMS', 'WHERE', 'TATUM_RECIPE', 'TATUM_PROFILES', 'TESTING', 'Tat
            'tatum_jobs']
 
 # %% ../../nbs/46_tatum_experiments.ipynb #1f06addb
-import hashlib, json, os, platform, time
+import hashlib, json, platform, time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -36,7 +36,7 @@ from .grid import TatumGrid, clip_beats, grid_costs, quantise, to_onsets
 from .language import (GRULanguageModel, SkipBigram, cached_scores, composed_scores, groove_scores, load_language_model, log_losses,
                                    save_language_model, train_language_model)
 from .separation import SOURCES, separated_tracks
-from .training import (DELTA, PAPER, TatumSong, TatumTraining, frame_predictor, predictor, search_weights, tatum_counts, train_frame_model,
+from .training import (PAPER, TatumSong, TatumTraining, frame_predictor, predictor, search_weights, tatum_counts, train_frame_model,
                                    train_tatum_model)
 
 # %% ../../nbs/46_tatum_experiments.ipynb #ff5b0642

@@ -7,7 +7,7 @@ __all__ = ['DEMUCS', 'SOURCES', 'WEIGHTS', 'OpenUnmix', 'read_state', 'load_open
            'demucs_drums', 'weights_file', 'separated_drums', 'Separated', 'separated_tracks']
 
 # %% ../../nbs/45_separation.ipynb #adf621a9
-import copy, importlib, json, os
+import importlib, os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
