@@ -6,6 +6,7 @@ here. `tests/test_repository.py` runs the same checks one by one.
 """
 import ast
 import fnmatch
+import importlib.util
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
 EXPORT_LINES = 45
+SAME = .0005                                                # share of dots that may differ between two drawings of one figure
 SCRATCH_STEPS = '''
 import runpy, sys
 from nbdev.doclinks import nbdev_export
@@ -224,10 +226,51 @@ def labels(cell: dict) -> set[str]:
     return set(re.findall(r'^#\|\s*label:\s*fig-(\S+)', cell['text'], re.M))
 
 
+def varies(cell: dict) -> bool:
+    "Does a figure show what no two runs agree on (`#| varies: measured times`)?"
+    return bool(re.search(r'^#\|\s*varies\b', cell['text'], re.M))
+
+
 def has_results(root: Path, cell: dict) -> bool:
     "Are the rows there that a cell needs (`#| needs: results/STUDY`)? A study that nobody has run yet has no figures."
     needed = re.findall(r'^#\|\s*needs:\s*(\S+)', cell['text'], re.M)
     return all(any((root / folder).glob('*.csv')) for folder in needed)
+
+
+def check_drawn(root: Path = ROOT) -> list[str]:
+    "A committed figure is what its chapter draws, as far as chapters have been executed since they last changed (`make figures` or `make thesis`)."
+    problems, drawn = [], root / 'runs/chapters/figures'
+    for path in executed(root):
+        for label in sorted(set().union(*(labels(cell) for cell in cells_of(path) if cell['cell_type'] == 'code' and not varies(cell)))):
+            committed, redrawn = root / f'figures/{label}.png', drawn / f'{label}.png'
+            if committed.exists() and redrawn.exists() and (share := differing(committed, redrawn)) > SAME:
+                problems.append(f'figures/{label}.png: {share:.1%} of it differs from what {path.relative_to(root)} draws; run `make figures`, look at it and commit it')
+    return problems
+
+
+def executed(root: Path = ROOT) -> list[Path]:
+    "The chapters whose executed copies in runs/chapters are up to date."
+    spec = importlib.util.spec_from_file_location('execute', ROOT / 'scripts/execute.py')
+    execute = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(execute)
+    folder, fresh = root / 'runs/chapters', []
+    if folder.is_dir():
+        keys = execute.Keys(root, execute.BOOK_DEPENDS, str(folder / 'figures'))
+        fresh = [p for p in sorted((root / 'nbs').glob('[0-9][0-9]_*.ipynb')) if (stamp := folder / f'.{p.stem}.key').exists() and stamp.read_text() == keys.of(p)]
+    return fresh
+
+
+def differing(a: Path, b: Path) -> float:
+    "The share of the dots of two pictures that differ by more than a shade; 1 when they differ in size by more than a dot or two."
+    if a.read_bytes() == b.read_bytes():
+        return 0.
+    import numpy as np
+    from PIL import Image
+    one, two = (np.asarray(Image.open(path).convert('RGB'), np.int16) for path in (a, b))
+    if max(abs(m - n) for m, n in zip(one.shape, two.shape)) > 2:
+        return 1.
+    h, w = (min(m, n) for m, n in zip(one.shape[:2], two.shape[:2]))
+    return float((np.abs(one[:h, :w] - two[:h, :w]).max(axis=2) > 24).mean())
 
 
 def check_files(root: Path = ROOT) -> list[str]:
@@ -278,7 +321,7 @@ def constraints(root: Path = ROOT) -> dict[str, str]:
     return {canonical(name): version for name, _, version in (line.partition('==') for line in lines if line and not line.startswith('#'))}
 
 
-CHECKS = [check_sync, check_imports, check_notebooks, check_order, check_figures, check_files, check_settings]
+CHECKS = [check_sync, check_imports, check_notebooks, check_order, check_figures, check_drawn, check_files, check_settings]
 
 
 def main() -> int:

@@ -13,17 +13,33 @@ CELL_SECONDS = 900                                          # a cell that takes 
 SLOW_FIRST = ('33_', '32_', '60_', '09_', '44_')            # with several workers, the longest chapters must not come last
 
 
-def key_of(notebook: Path, depends: list[Path]) -> str:
-    "A hash of the notebook, the library and the files it reads."
-    files = [notebook, *sorted((ROOT / 'drumnb').rglob('*.py'))]
-    for path in depends:
-        files += sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256(str(os.environ.get('DRUMNB_FIGURES', '')).encode())
-    for path in files:
+BOOK_DEPENDS = ('results', 'thesis/published')              # what `make figures` and `make thesis` name with --depends
+
+
+class Keys:
+    "Hashes of notebooks together with the library and the files that they read."
+    def __init__(self, root: Path, depends: list, figures: str):
+        files = sorted((root / 'drumnb').rglob('*.py'))
+        for path in (root / d for d in depends):
+            files += sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
+        self.shared = hashlib.sha256(figures.encode())
+        for path in files:
+            self.add(self.shared, path)
+
+    @staticmethod
+    def add(digest, path: Path):
         digest.update(path.name.encode())
         if path.exists():
             digest.update(path.read_bytes())
-    return digest.hexdigest()
+
+    def of(self, notebook: Path) -> str:
+        digest = self.shared.copy()
+        self.add(digest, notebook)
+        return digest.hexdigest()
+
+
+def key_of(notebook: Path, depends: list[Path]) -> str:
+    return Keys(ROOT, depends, os.environ.get('DRUMNB_FIGURES', '')).of(notebook)
 
 
 def execute(notebook: Path, folder: Path, depends: list[Path]) -> bool:

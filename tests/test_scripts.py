@@ -1,4 +1,5 @@
 """The scripts behind the commands: chapters are executed once, and again when something changed."""
+import importlib.util
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_notebook(path: Path, *sources: str):
+    path.parent.mkdir(parents=True, exist_ok=True)
     cells = [dict(cell_type='code', id=f'c{i}', metadata={}, source=s, outputs=[], execution_count=None) for i, s in enumerate(sources)]
     kernel = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
     path.write_text(json.dumps(dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5)))
@@ -42,3 +44,43 @@ def test_a_failing_chapter_is_named_and_not_called_done(tmp_path):
 def test_a_missing_chapter_is_refused(tmp_path):
     run = execute(tmp_path / 'absent.ipynb', '--to', tmp_path / 'done')
     assert run.returncode == 2 and 'no such notebook' in run.stderr and not (tmp_path / 'done').exists()
+
+
+def test_several_chapters_at_a_time(tmp_path):
+    "One that fails does not stop the others, and what a vanished notebook left is removed."
+    for name, source in {'01_a': 'print(1)', '02_b': "raise ValueError('broken')", '03_c': 'print(3)'}.items():
+        write_notebook(tmp_path / f'{name}.ipynb', source)
+    done = tmp_path / 'done'
+    done.mkdir()
+    write_notebook(done / '09_gone.ipynb', 'print(9)')
+    run = execute(*sorted(tmp_path.glob('*.ipynb')), '--to', done, '--workers', 2, '--all')
+    assert run.returncode == 1 and '2 of 3 chapters' in run.stdout and '02_b.ipynb: ValueError: broken' in run.stderr
+    assert sorted(p.name for p in done.glob('*.ipynb')) == ['01_a.ipynb', '02_b.ipynb', '03_c.ipynb']
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f'scripts/{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_figure_that_its_chapter_draws_otherwise_is_noticed(tmp_path):
+    "Only for chapters that were executed since they changed; a hair's breadth of difference is none."
+    from PIL import Image
+    check, keys = load('check_sync'), load('execute')
+    write_notebook(tmp_path / 'nbs/01_a.ipynb', "#| label: fig-x\n#| fig-cap: X.\nsave_figure(fig, 'x')")
+    drawn = tmp_path / 'runs/chapters/figures'
+    drawn.mkdir(parents=True)
+    (tmp_path / 'figures').mkdir()
+    picture = Image.new('RGB', (100, 100), 'white')
+    picture.save(tmp_path / 'figures/x.png')
+    picture.putpixel((5, 5), (0, 0, 0))
+    picture.save(drawn / 'x.png')
+    stamp = tmp_path / 'runs/chapters/.01_a.key'
+    stamp.write_text('of another state')
+    assert check.check_drawn(tmp_path) == []
+    stamp.write_text(keys.Keys(tmp_path, keys.BOOK_DEPENDS, str(drawn)).of(tmp_path / 'nbs/01_a.ipynb'))
+    assert check.check_drawn(tmp_path) == []
+    Image.new('RGB', (100, 100), 'red').save(drawn / 'x.png')
+    assert check.check_drawn(tmp_path) == ['figures/x.png: 100.0% of it differs from what nbs/01_a.ipynb draws; run `make figures`, look at it and commit it']

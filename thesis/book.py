@@ -277,6 +277,8 @@ class Reader:
         pieces, cells = [], {}
         for i, cell in enumerate(self.notebook['cells']):
             source = ''.join(cell['source'])
+            if 'papermill-error-cell-tag' in cell['metadata'].get('tags', []):
+                continue                                    # papermill's note that a cell failed; the failed cell is reported below
             if cell['cell_type'] == 'markdown':
                 pieces.append(self.markdown(source, cell))
             elif cell['cell_type'] == 'code':

@@ -19,11 +19,9 @@ from ..onsets import Hits, read_midi, write_midi
 # %% ../../nbs/27_sadtp.ipynb #af40a0bc
 SONGS = 16 # That were published
 
-def played_seconds(path: str|Path # MIDI
-) -> float|None:
-    "How long a rendered performance lasts; None when it cannot be read, which `validate` reports."
-    try: return float(read_midi(path, source='td11').times[-1]) + TAIL
-    except DrumnbError: return None
+def played_seconds(hits: Hits) -> float:
+    "How long a rendered performance lasts."
+    return float(max(hits.times, default=0.)) + TAIL
 
 @register
 class SADTP(Dataset):
@@ -32,13 +30,15 @@ class SADTP(Dataset):
     licence, url = 'none stated; the recordings are commercial music', ''
     citation = 'R. Fosse, "Automatic Drum Transcription using Deep Learning", University of Bergen, 2025'
     size_text, how_to_get = '16 songs, 1.08 h; test only', "ask its maker (Fosse 2025) and put the folder 'SADTP' below the data home"
-    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), kits=('shipped', 'procedural'), seed=0)
+    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), kits=('shipped', 'procedural'), seed=0, seconds=0.) # seconds: rendered songs end there
+    later = ('seconds',)
 
     def make_index(self):
         return [self._row(p.parent) for p in sorted(self.home.glob('*/annotation.mid'))]
     def _row(self, folder):
         recorded = self.options['render'] == 'recordings'
-        seconds = readable_duration(self._recording(folder)) if recorded else played_seconds(folder/'annotation.mid')
+        try: seconds = readable_duration(self._recording(folder)) if recorded else played_seconds(self.read_hits(folder/'annotation.mid'))
+        except DrumnbError: seconds = None                        # which `validate` reports
         return self.make_track(folder.name, 'test', folder.name, seconds)
     def _recording(self, folder):
         found = sorted(p for p in folder.iterdir() if p.suffix.lower() in ('.wav', '.flac', '.mp3', '.ogg', '.m4a'))
@@ -47,7 +47,10 @@ class SADTP(Dataset):
         folder = self.home/track.id
         found = dict(annotation=folder/'annotation.mid')
         return found | (dict(audio=self._recording(folder)) if self.options['render'] == 'recordings' else {})
-    def load_hits(self, track): return read_midi(self.files(track)['annotation'], source='td11')
+    def load_hits(self, track): return self.read_hits(self.files(track)['annotation'])
+    def read_hits(self, path):
+        hits, end = read_midi(path, source='td11'), self.options['seconds']
+        return hits.crop(0, end) if end and self.options['render'] != 'recordings' else hits
     def check_index(self, tracks):
         missing = SONGS - len(tracks)
         return ([] if tracks else [f'{self.home}: no song in it']), [f'{missing} of the {SONGS} songs missing'] if missing > 0 and tracks else []
@@ -56,7 +59,7 @@ class SADTP(Dataset):
 def _load_stems(self, track):
     if self.options['render'] == 'recordings': return {}
     hits, stream = self.load_hits(track), ('sadtp', self.options['seed'], track.id)
-    seconds = float(hits.times[-1]) + TAIL
+    seconds = played_seconds(hits)
     drums = render_drums(hits, seconds, kit_refs('test', self.options['kits']), rng_for(*stream, 'drums'))
     if self.options['render'] == 'dtd': return dict(drums=drums)
     rng = rng_for(*stream, 'rest')
