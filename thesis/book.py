@@ -386,9 +386,9 @@ class Reader:
         label, out = str(opts.get('label', '')), []
         if code and 'default_exp' not in opts and choice != 'hide' and 'nbdev_export(' not in code:
             out.append(self.code(code, opts, i, bool(cell.get('outputs'))))
-        shown = []
+        shown, pictures = [], sum('image/png' in o.get('data', {}) for o in cell.get('outputs', []))
         for k, output in enumerate(cell.get('outputs', [])):
-            shown += self.output(output, label, i, k)
+            shown += self.output(output, label, i, k, pictures == 1)
         kind = label.partition('-')[0]
         if kind in ('fig', 'tbl') and opts.get(f'{kind}-cap'):
             shown = self.captioned(kind, label, opts, shown, source)
@@ -417,7 +417,7 @@ class Reader:
         self.book.images[name] = data
         return el('Para', [el('Image', [attr('', [], inches=f'{width:.2f}'), [], [name, '']])])
 
-    def output(self, output: dict, label: str, i: int, k: int) -> list:
+    def output(self, output: dict, label: str, i: int, k: int, alone: bool) -> list:
         "The blocks of one output."
         if output['output_type'] == 'stream':
             words = strip_terminal(''.join(output['text'])) if output['name'] == 'stdout' else ''
@@ -436,7 +436,7 @@ class Reader:
             return [self.image(f'{base}.svg', ''.join(data['image/svg+xml']).encode(), 'image/svg+xml')]
         if 'image/png' in data:
             name, png = f'{base}.png', base64.b64decode(''.join(data['image/png']))
-            if saved := self.saved(label):
+            if alone and (saved := self.saved(label)):
                 png = saved
             while self.book.images.get(name, png) != png:
                 name = name.replace('.png', 'x.png')
