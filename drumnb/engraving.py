@@ -250,10 +250,14 @@ def engrave(transcription,
 ) -> list: # SVG texts, one a page
     "The sheet of a transcription."
     toolkit = _toolkit(pageWidth=width, pageHeight=60000 if continuous else height, adjustPageHeight=continuous, header='auto' if header else 'none',
-        pageMarginLeft=margin, pageMarginRight=margin, pageMarginTop=margin if top is None else top, pageMarginBottom=margin)
+        pageMarginLeft=margin, pageMarginRight=margin, pageMarginTop=margin + 50 if top is None else top, pageMarginBottom=margin)
     toolkit.setOptions(dict(xmlIdSeed=seed))
     if not toolkit.loadData(score_xml(transcription, title=header, drawn=True)): raise DrumnbError(f'{transcription.title}: verovio cannot read the score; please report this with the CSV file')
-    return [toolkit.renderToSVG(n) for n in range(1, toolkit.getPageCount() + 1)]
+    pages = [toolkit.renderToSVG(n) for n in range(1, toolkit.getPageCount() + 1)]
+    return [_raised_tempo(pages[0]), *pages[1:]]
+
+def _raised_tempo(svg, by=450): # the engraver puts the tempo beside the first beams and brackets; above the clef is better
+    return re.sub(r'(class="tempo"[^>]*>\s*<text) x="[\d.]+" y="(-?\d+)"', lambda m: f'{m[1]} x="60" y="{int(m[2]) - by}"', svg, count=1)
 
 # %% ../nbs/61_engraving.ipynb #19460e7a
 def stack_pages(pages: list # SVG texts with a viewBox
@@ -268,7 +272,7 @@ def stack_pages(pages: list # SVG texts with a viewBox
 def write_svg(path: str|Path, transcription):
     "The sheet as one SVG file on white paper."
     page = stack_pages(engrave(transcription, continuous=True))
-    write_text(path, re.sub(r'(<svg\b[^>]*>)', r'\1<rect width="100%" height="100%" fill="white"/>', page, count=1))
+    write_text(path, re.sub(r'(<svg\b[^>]*>)', r'\1<rect width="100%" height="100%" fill="white" stroke="none"/>', page, count=1))
 
 def write_pdf(path: str|Path, transcription):
     "The sheet as an A4 document of as many pages as it takes."

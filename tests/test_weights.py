@@ -71,7 +71,7 @@ def test_a_run_becomes_weights_description_and_card(shipped):
     t, card = tr.load_transcriber(path), (path.parent/'CARD.md').read_text()
     assert path.name == 'drumnb-1.safetensors' and path.with_suffix('.json').exists()
     assert t.threshold == (.3, .3, .4, .3, .3) and set(t.calibration.drums) <= set(DRUMS5) and t.calibration.drums
-    for said in (result.run, 'Apache-2.0', '## Scores', '## Drum kits', 'computed kits', result.info['fingerprint'], '100 times real time', 'hi-hat'): assert said in card, said
+    for said in (result.run, 'Apache-2.0', '## Scores', '## Drum kits and instruments', 'computed kits', result.info['fingerprint'], '100 times real time', 'hi-hat'): assert said in card, said
     assert str(Path.home()) not in card and str(path.parent) not in card
 
 
@@ -94,3 +94,10 @@ def test_weights_in_the_package_keep_the_limits():
     for path in tr.shipped_weights():
         assert path.stat().st_size <= wt.LARGEST and path.with_suffix('.json').exists() and (path.parent/'CARD.md').exists()
         assert load_model(path)[1]['run'] in (path.parent/'CARD.md').read_text()
+
+
+def test_the_committed_benchmark_keeps_its_promises():
+    table = pd.read_csv(Path(__file__).parents[1]/'benchmarks'/'results'/'transcribe.csv')
+    songs, hours = table[table.file.str.startswith('4 min')], table[table.file.str.startswith('60 min')]
+    assert {'4 min wav', '4 min mp3'} <= set(songs.file) and (songs.processor_factor >= 60).all()
+    assert len(hours) and (hours.peak_mib < 1024).all()
