@@ -272,7 +272,7 @@ def stack_pages(pages: list # SVG texts with a viewBox
 def write_svg(path: str|Path, transcription):
     "The sheet as one SVG file on white paper."
     page = stack_pages(engrave(transcription, continuous=True))
-    write_text(path, re.sub(r'(<svg\b[^>]*>)', r'\1<rect width="100%" height="100%" fill="white" stroke="none"/>', page, count=1))
+    write_text(path, re.sub(r'(<svg\b[^>]*>)', r'\1<rect width="100%" height="100%" fill="white" style="stroke: none"/>', page, count=1))
 
 def write_pdf(path: str|Path, transcription):
     "The sheet as an A4 document of as many pages as it takes."

@@ -305,12 +305,13 @@ def grid_costs(beat: np.ndarray, # (n,) which beat each note is in
     weight: np.ndarray|None = None # (n,) how much each note counts; 1 when None
 ) -> np.ndarray: # (n_beats, grids)
     "The cost of each grid for each beat."
-    costs = np.empty((n_beats, len(grids)))
+    costs, weight = np.empty((n_beats, len(grids))), np.ones(len(beat)) if weight is None else np.asarray(weight, float)
     for c, (parts, price) in enumerate(grids.items()):
         slot = np.rint(place*parts)
-        moved = np.bincount(beat, np.minimum(((slot/parts - place)*length/spread)**2, 9)*(1 if weight is None else weight), n_beats)
-        taken = np.unique(np.c_[beat, slot, drums], axis=0)[:, 0].astype(int) if len(beat) else np.zeros(0, int)
-        costs[:, c] = moved + price + 10*(np.bincount(beat, minlength=n_beats) - np.bincount(taken, minlength=n_beats))
+        moved = np.bincount(beat, np.minimum(((slot/parts - place)*length/spread)**2, 9)*weight, n_beats)
+        order = np.lexsort((-weight, drums, slot, beat))
+        same = np.r_[False, (np.diff(np.c_[beat, slot, drums][order], axis=0) == 0).all(1)] if len(beat) else np.zeros(0, bool)
+        costs[:, c] = moved + price + 10*np.bincount(beat[order][same], weight[order][same], n_beats)
     return costs
 
 def choose_grids(beat, place, length, drums, n_beats: int, compound: bool = False, weight=None) -> np.ndarray: # (n_beats,) parts
