@@ -73,7 +73,7 @@ PROTOCOLS = ('onset@50', 'onset@25', 'onset@20', 'thesis@50')  # protocol and wi
 
 _TINY = dict(rnn=dict(hidden=16, layers=1), cnn=dict(channels=[4, 8], hidden=16, layers=1), crnn=dict(channels=[4, 8], hidden=16, layers=1),
              conv_transformer=dict(channels=[4, 8], width=24, layers=1, heads=2), vit=dict(width=24, layers=1, heads=2))
-_SMALL = dict(rnn=dict(hidden=96, layers=2), cnn=dict(channels=[8, 16, 32], hidden=72, layers=1), crnn=dict(channels=[16, 32], hidden=72, layers=2),
+_SMALL = dict(rnn=dict(hidden=96, layers=2), cnn=dict(channels=[8, 16, 32], hidden=72, layers=1), crnn=dict(channels=[8, 16], hidden=72, layers=2),
               conv_transformer=dict(channels=[8, 16], width=72, layers=2, heads=4), vit=dict(width=72, layers=3, heads=4))
 _LARGE = dict(rnn=dict(hidden=288, layers=4), cnn=dict(channels=[32, 64, 96], hidden=144, layers=2), crnn=dict(channels=[32, 64], hidden=288, layers=3),
               conv_transformer=dict(channels=[32, 64], width=288, layers=6, heads=6), vit=dict(width=288, layers=6, heads=6))
@@ -93,8 +93,10 @@ def _recordings(kits, band, epochs, batches):
 PROFILES = {
     'tiny': dict(train=('synthetic:train=3,validation=2,test=2,seconds=12',), epochs=2, windows=dict(frames=200, batch=4), threshold='validation',
                  training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0), model=_TINY),
-    'quick': dict(epochs=12, features=_LEVELLED, windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=0.3), mixing=True, threshold='validation',
-                  augmentation=dict(gain=3.0, equaliser=3.0, roll=1),
+    'quick': dict(train=('synthetic:train=240',), validation=('synthetic',), test=('synthetic',), accompaniment=('synthetic:train=240,seconds=20',),
+                  epochs=dict(crnn=16, rnn=7, cnn=7, conv_transformer=7, vit=7), features=_LEVELLED, threshold='validation',
+                  windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=0.3), augmentation=dict(alone=.1, snr=[-8., 7.], gain=3., equaliser=3., roll=1),
+                  sampling=dict(kits='shipped', equaliser=3., tuning=.5, score=.3, sampled=.25),
                   training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=0.998, grad_norm=1.0), model=_SMALL),
     'full': dict(epochs=100, windows=dict(frames=400, batch=128), training=dict(learning_rate=1e-3, schedule='plateau', stop_after=10), model=_LARGE),
     'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500),
@@ -119,7 +121,7 @@ class Experiment:
     mixing: bool = False                           # Train on mixtures made in the filter bank; needs drums and accompaniment apart
     augmentation: dict = field(default_factory=dict) # Fields of `frames.Augmentation`, for mixing and sampling
     sampling: dict = field(default_factory=dict)   # Fields of `band_kits.Sampling`: drums are then played on the fly, on other kits in every crop
-    accompaniment: tuple[str, ...] = ()            # Data sets whose accompaniment plays beside sampled drums; those of `train` when empty
+    accompaniment: tuple[str, ...] = ()            # Data sets whose accompaniment plays beside sampled drums; 'train' means those of `train`
     proportions: dict = field(default_factory=dict)  # Training set → its share of the crops; by length when empty
     picking: dict = field(default_factory=dict)    # Fields of `onsets.PeakPicking`
     threshold: float|str|tuple = 0.5               # Least activation of an onset (or one for each drum), or 'validation' or 'drums': one for all or for each, chosen there
@@ -190,6 +192,7 @@ def experiment(**settings # Fields of `Experiment`, as values or as typed; empty
     for name, value in given.items():
         filled[name] = {**filled.get(name, {}), **value} if isinstance(value, dict) else value
     for role in ('validation', 'test', *(['accompaniment'] if filled.get('sampling') else [])): filled.setdefault(role, filled.get('train', ('synthetic',)))
+    if filled.get('accompaniment') == ('train',): filled['accompaniment'] = filled['train']
     exp = Experiment(**filled)
     check_experiment(exp)
     return resolve(exp)
