@@ -86,7 +86,8 @@ def _study(args):
     from drumnb.training_sets import RUNS, planned_jobs
     check_names('study', [args.study], [*STUDIES, *RUNS, 'tatum'])
     study = STUDIES.get(args.study, dict(settings={}))
-    settings = {**study['settings'], 'profile': args.profile, **read_settings(args.parameters)}
+    profile = args.profile or (None if args.study in RUNS else 'quick')
+    settings = {**study['settings'], **(dict(profile=profile) if profile else {}), **read_settings(args.parameters)}
     if args.study in RUNS: jobs = planned_jobs(args.study, args.name, args.datasets, args.seeds, args.template, **settings)
     elif args.study == 'tatum': jobs = _tatum_jobs(args, settings)
     else: jobs = study_jobs(args.name or args.study, split_names(' '.join(args.architectures)) or study['architectures'], args.datasets or study['datasets'], args.seeds, args.template, **settings)
@@ -198,7 +199,7 @@ def _add_run(c):
 
 def _add_study(c):
     c.add_argument('study', help='which study: architecture, tatum (tatum models with and without language models; --architectures names the systems), dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 4, 15 and 60 minutes of songs)')
-    c.add_argument('--profile', default='quick', help='tiny, quick or full')
+    c.add_argument('--profile', help='tiny, quick or full; quick by default, except for studies of data, which have settings of their own')
     c.add_argument('--architectures', nargs='+', default=(), metavar='NAME', help='all five by default')
     c.add_argument('--datasets', nargs='+', default=(), metavar='NAME', help='training sets, one training each (synthetic by default); join with + to train on several')
     c.add_argument('--seeds', nargs='+', type=int, default=[0], metavar='N', help='one run for each')

@@ -16,8 +16,8 @@ THESIS = ('enst_mdb', 'egmd', 'slakh', 'adtof_yt')
 COMBINATIONS = tuple('+'.join(THESIS[int(i)] for i in numbers) for numbers in '0 1 2 3 02 03 23 023 123 0123'.split())
 
 def thesis_runs() -> list: # of settings
-    "The combinations of the thesis; the rest is as the profile has it."
-    return [dict(train=train, test=' '.join((*THESIS, 'sadtp')), present_only=True, mixing=False) for train in COMBINATIONS]
+    "The combinations of the thesis, trained as there."
+    return [dict(profile='full', train=train, test=' '.join((*THESIS, 'sadtp')), present_only=True) for train in COMBINATIONS]
 
 # %% ../nbs/49_training_sets.ipynb #071e2cca
 def families(names: str) -> set:
@@ -35,7 +35,8 @@ def zero_shot(train: str, test: str) -> bool:
 
 # %% ../nbs/49_training_sets.ipynb #e33270c9
 RENDERED = ('synthetic', 'groove:dtm', 'rwc:dtm,seconds=60.0')
-HELD = dict(profile='quick', validation=' '.join(RENDERED), mixing=False, epochs=4, windows=dict(batches=100), protocols='onset@50 thesis@50', present_only=True,
+HELD = dict(profile='full', validation=' '.join(RENDERED), epochs=4, threshold='validation', features=dict(name='log', mul=3, rms=.1), protocols='onset@50 thesis@50', present_only=True,
+            windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=.3), training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=.998, grad_norm=1.),
             model=dict(front='conv1d', channels=[96, 96], hidden=64, layers=2), limit=dict(train='0.25 h', validation='0.06 h', test='0.2 h'))
 
 def mixture(*sets, recordings: tuple = (), hours: str|None = None) -> dict: # Settings of one run

@@ -27,7 +27,7 @@ def test_every_combination_of_the_thesis_finds_its_tracks(home, monkeypatch):
     for job in jobs:
         chosen = all_tracks(job.exp)
         assert set(chosen['train']) == set(job.exp.train) and set(chosen['test']) == {*THESIS, 'sadtp'}
-        assert not job.exp.mixing and all(chosen['train'].values())
+        assert not job.exp.mixing and not job.exp.sampling and all(chosen['train'].values())
 
 
 def test_the_largest_combination_runs_on_stand_ins(home, tmp_path, monkeypatch):
@@ -49,7 +49,7 @@ def test_a_missing_collection_is_named_before_anything_runs(tmp_path, monkeypatc
 def test_the_plan_of_held_varies_one_thing_at_a_time():
     runs, jobs = held_runs(), planned_jobs('held')
     assert len({j.run for j in jobs}) == len(runs) == 18
-    fixed = ('validation', 'mixing', 'epochs', 'windows', 'protocols', 'model', 'profile')
+    fixed = ('validation', 'epochs', 'windows', 'training', 'features', 'protocols', 'model', 'profile')
     assert all(r[k] == runs[0][k] for r in runs for k in fixed)
     base = next(r for r in runs if r['train'] == 'groove:dtm' and r['limit']['train'] == '0.25 h')
     for r in (r for r in runs if '+' not in r['train'] and r['train'].startswith('groove')):
