@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 from browser import Browser, find_chromium
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,6 +216,15 @@ def test_the_pdf(small, tmp_path):
     assert '#numbered("fig", "1.1"' in source and 'alt' in source and 'A line falls' in source
     assert 'import secret' not in source and 'assert half' not in source and 'def half' in source
     assert build_pdf.unprintable('plain ♪ \U0001F941') == ["no font has the character '🥁' (U+1F941)"]
+
+
+@given(st.text(alphabet='ab ,', max_size=400), st.integers(0, 120))
+@settings(max_examples=60, deadline=None)
+def test_long_lines_of_code_are_continued(words, indent):
+    "Nothing is lost but spaces, and a line is longer than the page only when it is one long word."
+    lines = build_pdf.wrapped(' ' * indent + words, 60).split('\n')
+    assert ''.join(lines).replace(' ', '') == words.replace(' ', '')
+    assert all(len(line) <= 60 or ' ' not in line.strip()[:40] or len(line) - len(line.lstrip()) > 20 for line in lines)
 
 
 @pytest.fixture(scope='module')

@@ -93,8 +93,8 @@ def captioned(node: dict, change) -> list:
 
 
 def shown_page(page: str) -> str:
-    "HTML that a cell shows: as it is when it is a fragment without scripts, in a frame of its own otherwise."
-    if re.search(r'<script|<html|<body|<iframe', page):
+    "HTML that a cell shows: a fragment as it is, a whole page in a frame of its own."
+    if re.search(r'(?i)<!doctype|<html|<body|<iframe', page):
         found = re.search(r'<iframe[^>]*srcdoc="([^"]*)"', page)
         inner = found[1] if found else html.escape(page, quote=True)
         height = re.search(r'height="?:?\s*(\d+)', page)

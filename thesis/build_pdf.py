@@ -115,11 +115,11 @@ def wrapped(line: str, width: int = 98) -> str:
     "A long line of code, continued on the next with a deeper indent, as typst would otherwise break it anywhere."
     if len(line) <= width:
         return line
-    indent = ' ' * (len(line) - len(line.lstrip()) + 8)
-    out = []
+    indent = ' ' * min(len(line) - len(line.lstrip()) + 8, width // 3)
+    out, line = [], line.rstrip()
     while len(line) > width:
-        cut = max(line.rfind(s, 40, width) + len(s.rstrip()) for s in (', ', ' '))
-        if cut < 40:
+        cut = max(line.rfind(', ', 0, width) + 1, line.rfind(' ', 0, width))
+        if cut <= max(len(line) - len(line.lstrip()), width // 3):      # one long word
             break
         out.append(line[:cut].rstrip())
         line = indent + line[cut:].lstrip()
