@@ -4,10 +4,11 @@
 # hears more kits and scores better on recordings.
 #   avldrums.lv2-soundfont   two sampled acoustic kits
 #   fluid-soundfont-gm       General MIDI, several kits, and the instruments of the accompaniment
-#   hydrogen-drumkits        one-shots in folders
+#   musescore-general-soundfont-lossless   another one, with kits and instruments of its own (330 MB)
+#   hydrogen-drumkits, hydrogen-data, lmms-common, sonic-pi-samples   one-shots in folders
 # Run as root, or as a user who may use sudo.
 set -euo pipefail
-packages=(avldrums.lv2-soundfont fluid-soundfont-gm hydrogen-drumkits)
+packages=(avldrums.lv2-soundfont fluid-soundfont-gm musescore-general-soundfont-lossless hydrogen-drumkits hydrogen-data lmms-common sonic-pi-samples)
 
 if ! command -v apt-get >/dev/null; then
     echo "apt-get not found: this is not Debian or Ubuntu. Put SoundFonts in a folder and name it in DRUMNB_SOUNDFONTS instead." >&2
