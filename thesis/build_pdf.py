@@ -49,6 +49,8 @@ def for_pdf(book: Book, chapter) -> list:
             return [raw_inline(f'#metadata(none) <{node["c"][0][0]}>\n#numbered-equation({string(pairs_of(node)["number"])})['), *node['c'][1], raw_inline(']')]
         if t in ('RawBlock', 'RawInline') and node['c'][0] == 'html':
             return []
+        if t == 'Para' and sum(word['t'] == 'Code' for word in node['c']) > 8:        # a list of names has gaps enough
+            return [el('Plain', [raw_inline('#block[#set par(justify: false)\n'), *walk(node['c'], change), raw_inline(']')])]
         if t == 'Para' and len(node['c']) == 1 and node['c'][0]['t'] == 'Strong':
             return [el('Plain', [raw_inline('#block(sticky: true, above: 1.2em)['), *walk(node['c'], change), raw_inline(']')])]
         if t != 'Div':
@@ -138,17 +140,18 @@ def table(node: dict, change) -> list:
     node = align_numbers(node)
     head, body = table_rows(node)
     n = len(node['c'][2])
-    widths = [0] * n
+    widths, words = [0] * n, [0] * n
     for row in [*head, *body]:
-        if len(row) == n:
-            for j, cell in enumerate(row):
-                widths[j] = max(widths[j], round(len(text_of(cell[4]).strip()) * (1.12 if any(True for _ in elements(cell[4], 'Code')) else 1)))
-    total = sum(widths) + 2 * n
-    if total > WIDE_TABLE and max(widths) > LONG_CELL:
-        # short columns keep what they need, long ones share the rest
-        short = sum(w + 2 for w in widths if w <= LONG_CELL)
-        rest, long = max(WIDE_TABLE - short, 30), sum(w ** .7 for w in widths if w > LONG_CELL)
-        wish = [w + 2 if w <= LONG_CELL else rest * w ** .7 / long for w in widths]
+        for j, cell in enumerate(row if len(row) == n else []):
+            letters, wider = text_of(cell[4]).strip(), 1.12 if any(True for _ in elements(cell[4], 'Code')) else 1
+            widths[j] = max(widths[j], round(len(letters) * wider))
+            words[j] = max([words[j], *(round(len(w) * wider) for w in letters.split())])
+    if sum(widths) + 2 * n > WIDE_TABLE and max(widths) > LONG_CELL:
+        # columns of words give way, in proportion to what they hold; the others keep what they need
+        gives = [w > LONG_CELL / 2 and word < .7 * w for w, word in zip(widths, words)]
+        rest = WIDE_TABLE - sum(w + 2 for w, g in zip(widths, gives) if not g)
+        share = sum(w ** .7 for w, g in zip(widths, gives) if g) or 1
+        wish = [max(word + 2, rest * w ** .7 / share) if g else w + 2 for w, word, g in zip(widths, words, gives)]
         for j, spec in enumerate(node['c'][2]):
             spec[1] = el('ColWidth', round(wish[j] / sum(wish), 4))
     node['c'][1] = [None, []]
@@ -196,8 +199,8 @@ def source_of(book: Book) -> str:
         front = [el('Header', [1, attr(f'sec-{chapter.slug}'), chapter.title])]
         if chapter.summary:
             front += [el('Plain', [raw_inline('#summary['), *chapter.summary, raw_inline(']')])]
-        back = [raw(f'#made-by[Made by {notebook(chapter)}; in JupyterLab every cell of it can be run and changed.]')]
-        out.append(typst_of([*front, *for_pdf(book, chapter), *back]))
+        front.append(raw(f'#made-by[Made by {notebook(chapter)}, where every cell can be run and changed.]'))
+        out.append(typst_of([*front, *for_pdf(book, chapter)]))
     if not in_appendix:
         out.append(bibliography(book))
     return '\n\n'.join(out)
