@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Put the model of a finished run into the package: 16-bit weights, description and model card in drumnb/data/weights.
 
-    python scripts/ship_weights.py RUN [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5] [--version N] [--folder DIR]
+    python scripts/ship_weights.py RUN [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5] [--level] [--version N] [--folder DIR]
 
 RUN is the name of a run or the path of its JSON in results/. The data sets of its validation and test parts must be here, because
 confidence is fitted and all scores are computed again with the very weights that ship.
@@ -18,6 +18,7 @@ def main(argv=None) -> int:
     parser.add_argument('run', help='name of a run, or the path of its JSON')
     parser.add_argument('--model', metavar='FILE', help='other weights of the same experiment, such as an average')
     parser.add_argument('--threshold', type=float, nargs='+', metavar='T', help="one for all drums or one for each, instead of the run's")
+    parser.add_argument('--level', action='store_true', help='choose the level of the input, and the threshold there, on the validation tracks')
     parser.add_argument('--version', type=int, metavar='N', help='the next number by default')
     parser.add_argument('--folder', metavar='DIR', help='drumnb/data/weights by default')
     args = parser.parse_args(argv)
@@ -26,7 +27,7 @@ def main(argv=None) -> int:
     from drumnb.weights import ship
     torch.set_num_threads(1)
     t = args.threshold
-    try: path = ship(args.run, args.model, None if t is None else t[0] if len(t) == 1 else tuple(t), args.version, args.folder)
+    try: path = ship(args.run, args.model, None if t is None else t[0] if len(t) == 1 else tuple(t), args.version, args.level, args.folder)
     except DrumnbError as e:
         print(f'ship_weights: {e}', file=sys.stderr)
         return 2
