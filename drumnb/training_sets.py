@@ -84,9 +84,10 @@ def planned_jobs(study: str, # A name of `RUNS`
     **given                  # Settings for all runs
 ) -> list: # of `experiments.Job`
     "A job for each run of a study and each seed, in the study's order."
-    runs = [(r, {r['train'], training_label(dict(r, train=r['train'].split('+')))}) for r in RUNS[study]()]
-    check_names('training set of this study', datasets, set().union(*(names for _, names in runs)))
-    chosen = [r for r, names in runs if not datasets or names & set(datasets)]
+    runs = [(r, training_label(dict(r, train=r['train'].split('+')))) for r in RUNS[study]()]
+    labels = {label for _, label in runs}                           # a table's name means its own line, other names all runs on that set
+    check_names('training set of this study', datasets, labels | {r['train'] for r, _ in runs})
+    chosen = [r for r, label in runs if not datasets or label in datasets or r['train'] in set(datasets) - labels]
     def settings(run):
         found = {'architecture': 'crnn', **run}
         for key, value in ((k, parse_value(v)) for k, v in given.items()): found[key] = {**found.get(key, {}), **value} if isinstance(value, dict) else value

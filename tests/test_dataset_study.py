@@ -59,10 +59,10 @@ def test_the_plan_of_held_varies_one_thing_at_a_time():
 
 @pytest.mark.parametrize('study', RUNS)
 def test_training_sets_can_be_chosen_by_name(study):
-    for job in planned_jobs(study):
+    for job in planned_jobs(study)[::6]:
         label = training_label(job.exp.config)
         assert job.run in {j.run for j in planned_jobs(study, datasets=[label])}
-        assert job.run in {j.run for j in planned_jobs(study, datasets=['+'.join(job.exp.train)])}
+        assert {training_label(j.exp.config) for j in planned_jobs(study, datasets=[label])} == {label}
     with pytest.raises(DrumnbError, match='training set'): planned_jobs(study, datasets=['nothing'])
 
 
