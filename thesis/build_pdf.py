@@ -227,6 +227,8 @@ def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
     (work / 'images').mkdir(parents=True)
     for name, data in book.images.items():
         (work / 'images' / name).write_bytes(data)
+    for sign in ('times', 'dot', 'plus'):  # pandoc writes the names of an older typst
+        source = source.replace(f'{sign}.circle', f'{sign}.o')
     (work / 'book.typ').write_text(source, encoding='utf-8')
     try:
         pdf, warnings = typst.compile_with_warnings(str(work / 'book.typ'), root=str(work), font_paths=[str(font_folder())], ignore_system_fonts=True, pdf_standards=[])
