@@ -101,3 +101,13 @@ def test_the_committed_benchmark_keeps_its_promises():
     songs, hours = table[table.file.str.startswith('4 min')], table[table.file.str.startswith('60 min')]
     assert {'4 min wav', '4 min mp3'} <= set(songs.file) and (songs.processor_factor >= 60).all()
     assert len(hours) and (hours.peak_mib < 1024).all()
+
+
+def test_the_readme_says_what_the_card_says():
+    "README quotes two scores of the shipped weights; they are those of the card."
+    root = Path(__file__).resolve().parents[1]
+    card, readme = (root / 'drumnb/data/weights/CARD.md').read_text(), (root / 'README.md').read_text()
+    scores = [float(row.split('|')[5]) for row in card.splitlines() if row.startswith('| all |')]
+    assert len(scores) == 2
+    drums, mixes = (f'{s:.3f}'.lstrip('0') for s in scores)
+    assert f'micro F1 of {drums} on drums alone and {mixes} on full mixes' in readme
