@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODULES', 'HELD', 'Track', 'parse_options', 'describe_options', 'Dataset', 'changed_options', 'readable_duration',
-           'file_fingerprint', 'assert_disjoint_groups', 'Report', 'compare_checksums', 'package_table',
+           'file_fingerprint', 'assert_disjoint_groups', 'Report', 'compare_checksums', 'read_index', 'package_table',
            'published_checksums', 'register', 'dataset_names', 'dataset_class', 'get_dataset', 'write_standin', 'fetch',
            'unpack_safely', 'datasets_table', 'annotation_counts', 'write_annotation_table', 'plot_splits']
 
@@ -292,6 +292,20 @@ def compare_checksums(published: dict, # Path relative to the folder → checksu
     return [f'{f}: differs from the published file (checksum); download it again' for f in bad], []
 
 # %% ../../nbs/20_datasets.ipynb #54438bce
+def read_index(path: str|Path, columns: tuple, # That must be there
+    whose: str, # 'E-GMD v1.0.0', for the message
+    remedy: str # 'unpack it again'
+) -> pd.DataFrame:
+    "Read a published CSV index whose column `split` says train, validation or test; a `DrumnbError` names the file and what is wrong with it."
+    try: table = pd.read_csv(path)
+    except FileNotFoundError: raise DrumnbError(f'{path}: no such file; {remedy}') from None
+    except (ValueError, UnicodeDecodeError) as e: raise DrumnbError(f'{path}: not a CSV table ({e}); {remedy}') from None
+    missing = [c for c in columns if c not in table]
+    if missing: raise DrumnbError(f"{path}: columns {', '.join(missing)} are missing; expected the index of {whose}")
+    odd = sorted(set(table['split']) - {'train', 'validation', 'test'})
+    if odd: raise DrumnbError(f"{path}: split '{odd[0]}' is not one of train, validation, test")
+    return table
+
 def package_table(name: str # 'enst_mdb_splits', 'groove_checksums'…
 ) -> pd.DataFrame:
     "A table of published facts that comes with the package (drumnb/data)."

@@ -15,7 +15,7 @@ import pandas as pd
 from ..accompaniment import accompaniment, accompaniment_fingerprint
 from ..audio import SAMPLE_RATE, normalise_rms, rms
 from ..core import DrumnbError, content_key, rng_for
-from .core import Dataset, compare_checksums, published_checksums, register
+from .core import Dataset, compare_checksums, published_checksums, read_index, register
 from ..drums import DRUM_TABLE
 from ..grooves import DrumPart, compose_part
 from ..kits import find_kits, kits_fingerprint, produce, render_hits
@@ -27,14 +27,7 @@ COLUMNS = ('drummer', 'session', 'id', 'style', 'bpm', 'beat_type', 'time_signat
 def read_info(path: str|Path # The data set's info.csv
 ) -> pd.DataFrame: # One row a performance
     "Read the index; a `DrumnbError` names the file and what is missing."
-    try: table = pd.read_csv(path)
-    except FileNotFoundError: raise DrumnbError(f'{path}: no such file; download the Groove MIDI Dataset again') from None
-    except (ValueError, UnicodeDecodeError) as e: raise DrumnbError(f'{path}: not a CSV table ({e}); download the Groove MIDI Dataset again') from None
-    missing = [c for c in COLUMNS if c not in table]
-    if missing: raise DrumnbError(f"{path}: columns {', '.join(missing)} are missing; expected the index of the Groove MIDI Dataset")
-    odd = sorted(set(table.split) - {'train', 'validation', 'test'})
-    if odd: raise DrumnbError(f"{path}: split '{odd[0]}' is not one of train, validation, test")
-    return table
+    return read_index(path, COLUMNS, 'the Groove MIDI Dataset', 'download the Groove MIDI Dataset again')
 
 # %% ../../nbs/22_groove.ipynb #e88d47d5
 def metronome(bpm: float, # Quarter notes a minute
