@@ -10,7 +10,7 @@ __all__ = ['PROTOCOLS', 'PROFILES', 'WHERE', 'RECIPE', 'COLUMNS', 'TOLERANCES', 
            'tracks_for', 'all_tracks', 'data_fingerprint', 'finished', 'run_lock', 'follow_parent', 'RunData',
            'prepare_data', 'train_parts', 'absent_tracks', 'make_source', 'make_validate', 'store_activations',
            'picked', 'train_model', 'note_status', 'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs',
-           'model_outputs', 'inference_speed', 'run_experiment', 'describe_run', 'excerpt', 'find_template',
+           'model_outputs', 'inference_speed', 'trained', 'run_experiment', 'describe_run', 'excerpt', 'find_template',
            'template_parameters', 'settings_of', 'publish', 'published', 'fulfils', 'check_published', 'run_notebook',
            'Job', 'make_job', 'run_job', 'run_batch', 'check_data', 'prepare_jobs', 'forget', 'study_jobs']
 
@@ -581,6 +581,18 @@ def inference_speed(model, normaliser: Normaliser, store: FrameStore, # Of a tes
     return round(store.entries[0].frames/FPS/min(seconds() for _ in range(3)), 1)
 
 # %% ../nbs/32_experiments.ipynb #3f20c9bb
+def trained(exp: Experiment, chosen: dict, # From `all_tracks`
+    folder: Path, # Of the run, whose lock the caller holds
+    watcher=None # Called with the row of each epoch
+) -> tuple: # data, model, normaliser, history, seconds, threshold
+    "What a run does before it is scored: prepare, train or go on with training, choose the threshold."
+    set_threads(exp.threads or None)
+    note_status(folder, 'preparing')
+    data = prepare_data(exp, chosen)
+    model, normaliser, history, seconds = train_model(exp, data, folder/data.fingerprint, watcher)
+    note_status(folder, 'scoring')
+    return data, model, normaliser, history, seconds, decide_threshold(exp, model, normaliser, data.validation)
+
 def run_experiment(exp: Experiment, folder: str|Path|None = None # Of checkpoints; below `runs_home()` by default
 ) -> Result:
     "Train and score, or return the finished result; go on where a killed run stopped."
@@ -589,13 +601,8 @@ def run_experiment(exp: Experiment, folder: str|Path|None = None # Of checkpoint
     chosen = all_tracks(exp)
     with run_lock(folder):
         if done := finished(exp, chosen): return done
-        set_threads(exp.threads or None)
         start = time.monotonic()
-        note_status(folder, 'preparing')
-        data = prepare_data(exp, chosen)
-        model, normaliser, history, seconds = train_model(exp, data, folder/data.fingerprint)
-        note_status(folder, 'scoring')
-        threshold = decide_threshold(exp, model, normaliser, data.validation)
+        data, model, normaliser, history, seconds, threshold = trained(exp, chosen, folder)
         rows = score_model(exp, model, normaliser, data.tests, threshold, timing := {})
         outputs = model_outputs(exp, model, normaliser, data, threshold)
         save_model(folder/'model.safetensors', model, features=feature_spec(exp.features).to_dict(), normaliser=normaliser.to_dict(),

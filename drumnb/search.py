@@ -18,12 +18,12 @@ import pandas as pd
 
 from .core import DrumnbError, content_key, get_logger, progress, read_json, runs_home, use_style, write_json
 from .datasets.core import assert_disjoint_groups
-from .experiments import (Experiment, Result, _check_room, _start_ray, check_experiment, check_names, config_of, decide_threshold, describe_run, experiment, finished,
+from .experiments import (Experiment, Result, _check_room, _start_ray, check_experiment, check_names, config_of, describe_run, experiment, finished,
                                 load_result, note_status, parse_value, prepare_data, resolve, result_path, run_lock, save_result, score_model,
-                                settings_of, short_name, tracks_for, train_model)
+                                settings_of, short_name, tracks_for, trained)
 from .metrics import micro_f1
 from .models.zoo import MODELS, model_settings
-from .training import TrainConfig, set_threads
+from .training import TrainConfig
 
 # %% ../nbs/33_search.ipynb #53c20332
 @dataclass(frozen=True)
@@ -237,12 +237,8 @@ def run_trial(exp: Experiment, on_epoch=None # Called with the row of each epoch
     folder, chosen = runs_home()/exp.study/exp.run, trial_tracks(exp)
     with run_lock(folder):
         if done := finished(exp, chosen): return done
-        set_threads(exp.threads or None)
         start = time.monotonic()
-        note_status(folder, 'preparing')
-        data = prepare_data(exp, chosen)
-        model, normaliser, history, seconds = train_model(exp, data, folder/data.fingerprint, on_epoch)
-        threshold = decide_threshold(exp, model, normaliser, data.validation)
+        data, model, normaliser, history, seconds, threshold = trained(exp, chosen, folder, on_epoch)
         rows = score_model(exp, model, normaliser, {'+'.join(exp.validation): data.validation}, threshold)
         result = Result(exp.study, exp.run, rows, describe_run(exp, data, model, history, threshold, seconds, time.monotonic() - start))
         save_result(result)
