@@ -401,13 +401,18 @@ def batches(self, epoch: int # Counts from 0; part of the seed
         places = places or self._crops(rng)
         x = self.store.spec.compress(self._magnitudes(places, rng))
         y = np.stack([window_targets(self.store[i].onsets, s, w.frames, w.neighbours) for i, s in places])
-        weights = frame_weights(y, self.weights) if w.weighting == 'infrequency' else np.ones(y.shape[:2], np.float32)
-        x = self.normaliser(x) if self.normaliser else x
-        batch = dict(features=torch.from_numpy(np.ascontiguousarray(x, np.float32)), targets=torch.from_numpy(y), weights=torch.from_numpy(weights))
+        batch = self._as_batch(x, y)
         if self.masked: batch['mask'] = torch.from_numpy(np.stack([self.store[i].mask for i, _ in places]))[:, None].expand(y.shape)
         yield batch
 
-BatchSource.batches = batches
+def _as_batch(self, x, y): # (B, T, F) compressed features, (B, T, K) targets
+    "Normalise, weigh and hand over to torch."
+    import torch
+    weights = frame_weights(y, self.weights) if self.windows.weighting == 'infrequency' else np.ones(y.shape[:2], np.float32)
+    x = self.normaliser(x) if self.normaliser else x
+    return dict(features=torch.from_numpy(np.ascontiguousarray(x, np.float32)), targets=torch.from_numpy(y), weights=torch.from_numpy(weights))
+
+BatchSource.batches, BatchSource._as_batch = batches, _as_batch
 
 # %% ../nbs/29_frames.ipynb #d1b11dfa
 def fit_normaliser(source: BatchSource, # Of the training part, without a normaliser
@@ -461,34 +466,32 @@ class SampledSource(BatchSource):
         if i not in self.maps: self.maps[i] = self.accompaniments[i].magnitudes(part)
         return self.maps[i]
 
-    def _company(self, rng, n):
-        "(B, T, F) stretches of accompaniments, each a little faster or slower, at a loudness of 1."
-        out = []
-        for i in rng.choice(len(self.accompaniments), self.windows.batch):
-            speed, entry = np.exp(rng.normal(0, .08)), self.accompaniments[i]
-            length = int(n*speed) + 2
-            x = read_window(self._map(i, 'accompaniment'), int(rng.integers(0, max(entry.frames - length, 1))), length)
-            out.append(x[(np.arange(n)*speed).astype(int)]/np.float32(entry.rms['accompaniment'] or 1))
-        return np.stack(out)
+# %% ../nbs/29_frames.ipynb #e377083f
+def _company(self, rng, n):
+    "(B, T, F) stretches of accompaniments, each a little faster or slower, at a loudness of 1."
+    out = []
+    for i in rng.choice(len(self.accompaniments), self.windows.batch):
+        speed, entry = np.exp(rng.normal(0, .08)), self.accompaniments[i]
+        length = int(n*speed) + 2
+        x = read_window(self._map(i, 'accompaniment'), int(rng.integers(0, max(entry.frames - length, 1))), length)
+        out.append(x[(np.arange(n)*speed).astype(int)]/np.float32(entry.rms['accompaniment'] or 1))
+    return np.stack(out)
 
-    def batches(self, epoch: int # Counts from 0; part of the seed
-    ):
-        "Yield dictionaries of torch tensors, as `BatchSource.batches`."
-        import torch
-        rng, w = rng_for('sampled batches', self.seed, epoch), self.windows
-        for _ in range(w.batches):
-            played = [self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng) for i, s in self._crops(rng)]
-            y = np.stack([_sampled_targets(h, w, self.vocabulary) for _, h in played])
-            x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames), rng, self.augmentation, self.sampler.spec.rms)
-            x = self.sampler.spec.compress(x)
-            weights = frame_weights(y, self.weights) if w.weighting == 'infrequency' else np.ones(y.shape[:2], np.float32)
-            x = self.normaliser(x) if self.normaliser else x
-            yield dict(features=torch.from_numpy(np.ascontiguousarray(x, np.float32)), targets=torch.from_numpy(y), weights=torch.from_numpy(weights))
+def _sampled_batches(self, epoch: int # Counts from 0; part of the seed
+):
+    "Yield dictionaries of torch tensors, as `BatchSource.batches`."
+    rng, w = rng_for('sampled batches', self.seed, epoch), self.windows
+    for _ in range(w.batches):
+        played = [self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng) for i, s in self._crops(rng)]
+        y = np.stack([_sampled_targets(h, w, self.vocabulary) for _, h in played])
+        x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames), rng, self.augmentation, self.sampler.spec.rms)
+        yield self._as_batch(self.sampler.spec.compress(x), y)
 
 def _sampled_targets(hits, windows, vocabulary):
-    "(T, K) targets of a crop; onsets just outside still widen into it."
-    shifted = replace(hits, times=hits.times + 2/FPS)
-    return to_targets(shifted.onsets(vocabulary), windows.frames + 4, FPS, windows.neighbours)[2:-2]
+    "(T, K) targets of a crop; onsets hold no times below zero, so it is looked at two frames later."
+    return window_targets(replace(hits, times=hits.times + 2/FPS).onsets(vocabulary), 2, windows.frames, windows.neighbours)
+
+SampledSource._company, SampledSource.batches = _company, _sampled_batches
 
 # %% ../nbs/29_frames.ipynb #e2da1631
 def prefetch(batches, # An iterable

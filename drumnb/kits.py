@@ -7,8 +7,8 @@ __all__ = ['SHORTEST', 'STAND_INS', 'PLAYED', 'GM_PITCHES', 'AVL_PITCHES', 'GM_K
            'KIT_SPLITS', 'SAMPLE_FOLDERS', 'LEVELS', 'GROUPS', 'N_BRIGHTNESS', 'OneShot', 'trim_shot', 'Kit',
            'swept_sine', 'shaped_noise', 'procedural_kit', 'render_notes', 'soundfont_kit', 'default_soundfont',
            'guess_articulation', 'folder_kit', 'KitRef', 'procedural_refs', 'installed_refs', 'find_kits',
-           'kits_fingerprint', 'Voicing', 'voice_kit', 'render_hits', 'random_curve', 'equalise_and_room', 'saturate',
-           'compress', 'produce']
+           'kits_fingerprint', 'Voicing', 'one_set', 'voice_kit', 'render_hits', 'choked', 'random_curve',
+           'equalise_and_room', 'saturate', 'compress', 'produce']
 
 # %% ../nbs/07_kits.ipynb #5906932b
 import json, logging, os, re, subprocess, sys, tempfile, time
@@ -435,7 +435,8 @@ class Voicing:
     dark: float      # dB an octave above 1 kHz taken off the softest stroke
     curve: float     # Exponent from velocity to gain
 
-def _one_set(strokes, rng):
+def one_set(strokes: tuple, # Of anything with a velocity
+    rng: np.random.Generator) -> tuple:
     "Layers of different velocity belong together; of several recordings of one velocity a song uses one."
     velocities = np.array([s.velocity for s in strokes])
     return tuple(strokes[int(rng.choice(np.flatnonzero(velocities == v)))] for v in np.unique(velocities))
@@ -454,7 +455,7 @@ def voice_kit(kits: list[Kit], # Instruments are drawn from these, group by grou
             strokes = kit.strokes(a) or next((k.strokes(a) for k in kits if k.strokes(a)), ())
             mean, spread = LEVELS[a]
             level = mean + variety*(.8*shared*spread + .6*rng.normal(0, spread))
-            voices[a] = Voicing(_one_set(strokes, rng) if variety else strokes, 10**(level/20), speed*2**(rng.normal(0, .02)*variety),
+            voices[a] = Voicing(one_set(strokes, rng) if variety else strokes, 10**(level/20), speed*2**(rng.normal(0, .02)*variety),
                                 decay if variety and rng.random() < .35 else np.inf, rng.uniform(1, 6)*(1 if len(strokes) < 3 else .4), curve)
     return voices
 
@@ -488,7 +489,7 @@ def render_hits(hits: Hits, # What is played
     n = int(round((duration if duration is not None else (hits.times[-1] + 2 if len(hits.times) else 1))*SAMPLE_RATE))
     out, made = np.zeros(n, np.float32), {}
     names, starts = hits.articulations(), np.round(np.asarray(hits.times)*SAMPLE_RATE).astype(int)
-    ends = _choked(names, starts)
+    ends = choked(names, starts)
     loose = rng.normal(0, 1, (len(starts), 3))*min(variety, 1)
     for a, start, end, velocity, (g, b, l) in zip(names, starts, ends, hits.velocities, loose):
         voice = voices.get(a)
@@ -503,7 +504,9 @@ def render_hits(hits: Hits, # What is played
     return out
 
 # %% ../nbs/07_kits.ipynb #91ff0e6c
-def _choked(names, starts):
+def choked(names: list, # Articulation of each hit, sorted by time
+    starts: np.ndarray # (n,) int, samples or frames
+) -> np.ndarray: # (n,) int; the largest integer for what is never damped
     "For each hit the sample at which it is damped: an open hi-hat by the next closed or pedal stroke."
     never = np.iinfo(np.int64).max
     ends = np.full(len(starts), never)

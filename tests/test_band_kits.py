@@ -1,0 +1,100 @@
+"""Drums sampled in the filter bank: labels follow what is played, and what is played is what rendering would give."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drumnb.band_kits import BandHits, BandSampler, BandStroke, BandVoice, Sampling, band_kit, band_voices, play_bands, vary_score
+from drumnb.core import DrumnbError, rng_for
+from drumnb.drums import ARTICULATIONS, DRUMS5
+from drumnb.grooves import compose_part
+from drumnb.kits import choked, procedural_kit, render_hits
+from drumnb.spectrograms import FPS, LogSpec
+
+SPEC = LogSpec()
+CODE = {a: i for i, a in enumerate(ARTICULATIONS)}
+PLAIN = Sampling(score=0, room=0, squeeze=0)
+
+
+@pytest.fixture(scope='module')
+def kits():
+    return [band_kit(procedural_kit(i), SPEC) for i in (1, 2)]
+
+
+def hits_of(*strokes):  # (time, articulation, velocity)
+    return BandHits(np.array([t for t, *_ in strokes], float), np.array([CODE[a] for _, a, _ in strokes], int), np.array([v for *_, v in strokes], np.float32))
+
+
+def test_a_stroke_rises_where_it_is_labelled(kits):
+    "The loudest rise of each crop lies within a frame of the onset, whatever the instrument and the place between two frames."
+    for i, t in enumerate(np.linspace(.5, .53, 12)):
+        rng = rng_for('place', i)
+        voices = band_voices(kits, {'snare'}, rng, PLAIN, SPEC.frequencies)
+        loud = play_bands(hits_of((t, 'snare', 1.)), voices, 150, SPEC.n_bins, rng).sum(1)
+        assert abs(int(np.argmax(np.diff(np.sqrt(loud)))) - t*FPS) <= 2
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_labels_of_an_unvaried_crop_are_those_of_the_performance(kits, seed):
+    rng = rng_for('labels', seed)
+    part = compose_part(rng, 'train', 12.)
+    sampler, whole, start = BandSampler(SPEC, PLAIN, kits=kits), BandHits.of(part.hits), float(rng.uniform(0, 9))
+    magnitudes, played = sampler.crop(whole, 12., start, 200, rng)
+    assert magnitudes.shape == (200, SPEC.n_bins) and np.isfinite(magnitudes).all()
+    expected, found = part.hits.onsets().crop(start, start + 1.9), played.onsets().crop(0., 1.9)
+    assert found.counts() == expected.counts()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_a_varied_score_keeps_its_times_and_adds_nothing(seed):
+    rng = rng_for('score', seed)
+    hits = BandHits.of(compose_part(rng, 'train', 12.).hits)
+    varied = vary_score(hits, rng)
+    assert set(varied.times) <= set(hits.times) and len(varied.times) <= len(hits.times)
+    assert ((varied.velocities >= .02) & (varied.velocities <= 1)).all()
+
+
+def test_loudness_adds_as_energy_does(kits):
+    voices = {'kick': BandVoice(kits[0]['kick'][-1:], np.ones(SPEC.n_bins, np.float32), 0, np.inf, np.zeros(SPEC.n_bins, np.float32), 1.)}
+    quiet = lambda: type('Calm', (), dict(normal=lambda self, m, s, shape: np.zeros(shape)))()
+    one = play_bands(hits_of((.3, 'kick', 1.)), voices, 100, SPEC.n_bins, quiet())
+    two = play_bands(hits_of((.3, 'kick', 1.), (.3, 'kick', 1.)), voices, 100, SPEC.n_bins, quiet())
+    half = play_bands(hits_of((.3, 'kick', .5)), voices, 100, SPEC.n_bins, quiet())
+    np.testing.assert_allclose(two, 2*one, rtol=1e-5)
+    np.testing.assert_allclose(half, one/4, rtol=1e-5)
+
+
+def test_an_open_hat_is_damped_as_by_the_sampler_of_waveforms(kits):
+    flat, calm = np.ones(SPEC.n_bins, np.float32), np.zeros(SPEC.n_bins, np.float32)
+    ring = BandStroke(np.ones((3, 120, SPEC.n_bins), np.float32), 1., 1.)
+    silent = BandStroke(np.zeros((3, 4, SPEC.n_bins), np.float32), 1., 1.)
+    voices = {a: BandVoice((s,), flat, 0, np.inf, calm, 1.) for a, s in (('hat_open', ring), ('hat_closed', silent))}
+    out = play_bands(hits_of((.1, 'hat_open', 1.), (.5, 'hat_closed', 1.)), voices, 100, SPEC.n_bins, rng_for('hat')).sum(1)
+    end = choked(['hat_open', 'hat_closed'], np.array([10, 50]))[0]
+    assert end == 50 and (out[12:end] > 0).all() and (out[end:] == 0).all()
+
+
+def test_sampled_and_rendered_drums_look_alike():
+    "The same part on the same strokes; phases differ, so the pictures agree closely and not exactly."
+    part, kit = compose_part(rng_for('alike'), 'train', 8.), procedural_kit(5)
+    rendered = SPEC.linear(render_hits(part.hits, kit, rng_for('alike', 'play'), 8., variety=0))[:800]
+    flat, calm = np.ones(SPEC.n_bins), np.zeros(SPEC.n_bins)
+    from drumnb.kits import LEVELS
+    voices = {a: BandVoice(s, (flat*10**(LEVELS[a][0]/20)).astype(np.float32), 0, np.inf, calm, 1.) for a, s in band_kit(kit, SPEC).items()}
+    sampled = np.sqrt(play_bands(BandHits.of(part.hits), voices, 800, SPEC.n_bins, rng_for('alike', 'play')))
+    look = lambda m: np.log10(1 + 300*m/m.max()).ravel()
+    assert np.corrcoef(look(rendered), look(sampled))[0, 1] > .95
+
+
+def test_a_sampler_without_kits_says_so():
+    with pytest.raises(DrumnbError, match='alll'):
+        BandSampler(SPEC, Sampling(kits='alll'))
+
+
+def test_every_class_can_sound(kits):
+    "Each of the five drums is reached by some articulation that a kit plays."
+    names = {a for kit in kits for a in kit}
+    one_each = BandHits(np.arange(len(names))*.1, np.array(sorted(CODE[a] for a in names)), np.ones(len(names), np.float32))
+    assert set(one_each.onsets().names) == set(DRUMS5)
