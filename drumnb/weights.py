@@ -218,8 +218,9 @@ def card_facts(result, exp: Experiment, path: Path, rows: pd.DataFrame, judged: 
     "Everything the card says."
     i, (model, meta), code = result.info, load_model(path), code_version()
     hours = f"{i['train_hours']:.1f} h" if 'train_hours' in i else 'not told'
+    heard = 'performances, every crop on other instruments' if exp.sampling else 'rendered audio'
     settings = {'run': f'`{result.run}`', 'commit of the training': f"`{(i.get('commit') or 'unknown')[:12]}`" + (' with changes' if i.get('dirty') else ''), 'commit of the shipping': f"`{(code['commit'] or 'unknown')[:12]}`",
-        'architecture': exp.architecture, 'parameters': f'{count_parameters(model):,}', 'size': f'{path.stat().st_size/1e6:.2f} MB, 16-bit', 'threshold': meta['threshold'], 'rendered audio': hours,
+        'architecture': exp.architecture, 'parameters': f'{count_parameters(model):,}', 'size': f'{path.stat().st_size/1e6:.2f} MB, 16-bit', 'threshold': meta['threshold'], heard: hours,
         'training': f"{i.get('train_seconds', 0)/60:.0f} min of wall time, {i.get('threads', '?')} thread(s)", 'validation F1': f"{i['validation_micro_f1']:.3f}",
         'speed': f'{file_speed(path):.0f} times real time from WAV to CSV, one thread of {_processor()}'}
     if levels: settings['level of the input'] = f"RMS {exp.features['rms']}, the best on validation: " + ', '.join(f'{db:+.0f} dB {f:.3f}' for db, f in levels.items())
@@ -242,6 +243,7 @@ def choose_level(exp: Experiment, model, meta: dict, # The model and its descrip
     levels=LEVELS_DB # Above the level of training, dB
 ) -> tuple: # root mean square of the input, threshold, validation F1 by level
     "How loud the validation songs are best played to a model, and its threshold there: a song of one RMS may be denser than the crops of training were."
+    if not exp.features.get('rms'): raise DrumnbError(f'{exp.run}: its features have no level to choose from; leave out --level')
     best, table, normaliser, picking = None, {}, Normaliser.from_dict(meta['normaliser']), PeakPicking(**exp.picking)
     for db in levels:
         features = {**exp.features, 'rms': round(exp.features['rms']*10**(db/20), 4)}
@@ -253,6 +255,7 @@ def choose_level(exp: Experiment, model, meta: dict, # The model and its descrip
         if best is None or table[db] > table[best[0]]: best = (db, features['rms'], threshold)
     return best[1], best[2], table
 
+# %% ../nbs/65_weights.ipynb #6b48ee80
 def find_result(run: str|Path # Name of a run, or the path of its JSON
 ):
     "The result of a finished run."
@@ -261,6 +264,7 @@ def find_result(run: str|Path # Name of a run, or the path of its JSON
     if len(found) != 1: raise DrumnbError(f'{run}: {len(found) or "no"} results of this name below {results_home().name}; give the name of a finished run or the path of its JSON')
     return load_result(found[0])
 
+# %% ../nbs/65_weights.ipynb #1bf6b8aa
 def ship(run: str|Path, # A finished run
     model: str|Path|None = None, # Other weights of the same experiment, such as an average; those of the run by default
     threshold: float|tuple|None = None, # Instead of the run's
