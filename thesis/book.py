@@ -771,13 +771,24 @@ def commit_line() -> tuple[str, str]:
     return git('rev-parse', '--short=12', 'HEAD'), git('log', '-1', '--format=%cs')
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(text: str) -> argparse.ArgumentParser:
+    "The command line that the scripts of the book share."
+    parser = argparse.ArgumentParser(description=text)
     parser.add_argument('--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks')
+    return parser
+
+
+def read_chapters(args: argparse.Namespace):
+    "The book of the chapters named on the command line; figures that need data which are not here come from the repository."
+    return read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
+
+
+def main() -> int:
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='only check (the default)')
     args = parser.parse_args()
     try:
-        book = read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
+        book = read_chapters(args)
     except BookError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,5 +1,4 @@
 """Write the book as pages of HTML, one a chapter, and as one file that holds everything; neither asks any host for anything."""
-import argparse
 import base64
 import copy
 import html
@@ -12,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
-from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, attr, commit_line, copyright_line, div, document, el, elements, pairs_of, pandoc,
-                  read_book, text_of, walk, without_references)
+from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, arguments, attr, commit_line, copyright_line, div, document, el, elements, pairs_of, pandoc,
+                  read_chapters, text_of, walk, without_references)
 
 MIME = {'png': 'image/png', 'svg': 'image/svg+xml', 'jpg': 'image/jpeg', 'jpeg': 'image/jpeg', 'gif': 'image/gif'}
 KIND_WORDS = {'export': 'library code', 'imports': 'imports', 'checks': 'checks', 'drawing': 'code of the figure', 'plain': 'code'}
@@ -321,12 +320,11 @@ def check_pages(folder: Path, files: list[Path] | None = None) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks')
+    parser = arguments(__doc__)
     parser.add_argument('--to', type=Path, default=ROOT / 'runs/thesis', help='folder of the book')
     args = parser.parse_args()
     try:
-        book = read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
+        book = read_chapters(args)
         inside = pages(book)
         write_site(book, args.to / 'html', inside)
         write_single(book, args.to / 'drumnb.html', inside)

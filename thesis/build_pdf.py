@@ -1,5 +1,4 @@
 """Write the book as one PDF: pandoc turns the tree into typst, typst sets it with fonts that it carries in itself."""
-import argparse
 import ast
 import copy
 import json
@@ -8,8 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
-                  pandoc, read_book, table_rows, text_of, tree_of, walk)
+from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, arguments, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
+                  pandoc, read_chapters, table_rows, text_of, tree_of, walk)
 
 EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 16, 14, 24  # as they stand on paper
 TEXT_WIDTH = 6.1                                            # inches
@@ -254,12 +253,11 @@ def font_folder() -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks')
+    parser = arguments(__doc__)
     parser.add_argument('--to', type=Path, default=ROOT / 'runs/thesis', help='folder of the book')
     args = parser.parse_args()
     try:
-        book = read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
+        book = read_chapters(args)
         args.to.mkdir(parents=True, exist_ok=True)
         path, warnings = compile_pdf(source_of(book), book, args.to)
     except BookError as error:
