@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['LANES', 'FEET', 'SIGNS', 'METERS', 'SPLITS', 'TICKS', 'ROCK', 'PUNK', 'METAL', 'POP', 'BALLAD', 'TRIBAL', 'FUNK',
            'SOUL', 'HIPHOP', 'DISCO', 'JAZZ', 'BLUES', 'LATIN', 'REGGAE', 'AFROBEAT', 'COUNTRY', 'GOSPEL', 'WALTZ',
-           'SIX_EIGHT', 'FILLS_STRAIGHT', 'FILLS_TRIPLET', 'GROOVES', 'FILLS', 'COLOURS', 'Groove', 'parse_tab',
-           'grooves_of', 'fills_of', 'plot_groove', 'swing_ticks', 'song_form', 'playable', 'Player', 'humanise',
-           'DrumPart', 'compose_part']
+           'SIX_EIGHT', 'FILLS_STRAIGHT', 'FILLS_STRAIGHT_VALIDATION', 'FILLS_STRAIGHT_TEST', 'FILLS_TRIPLET',
+           'GROOVES', 'FILLS', 'COLOURS', 'Groove', 'parse_tab', 'grooves_of', 'fills_of', 'plot_groove', 'swing_ticks',
+           'song_form', 'playable', 'Player', 'humanise', 'DrumPart', 'compose_part']
 
 # %% ../nbs/08_grooves.ipynb #cc43b978
 import re
@@ -196,6 +196,7 @@ SD |--X---X-|--X---Xx|
 BD |XxxxXxxx|XxxxX-x-|
 '''
 
+# %% ../nbs/08_grooves.ipynb #672d272b
 METAL = '''
 metal-double-kick: 4/4 steps=4 bpm=90-160 train
 RD |X---X---X---X---|
@@ -291,6 +292,7 @@ BD |X-x---x---x---x-|
 HP |--x---x---x---x-|
 '''
 
+# %% ../nbs/08_grooves.ipynb #207ba199
 BALLAD = '''
 ballad-slow-eighths: 4/4 steps=4 bpm=60-80 train
 HH |x-x-x-x-x-x-x-x-|
@@ -459,6 +461,7 @@ SD |----X-------X---|
 BD |X-x---x-X-x-----|
 '''
 
+# %% ../nbs/08_grooves.ipynb #41f500c6
 HIPHOP = '''
 hiphop-boom-bap: 4/4 steps=4 bpm=82-100 swing=54-62 train
 HH |x-x-x-x-x-x-x-x-|x-x-x-xxx-x-x-x-|
@@ -726,6 +729,7 @@ SS |--------X--x----|----x---X-----x-|
 BD |--------X-------|--------X-----x-|
 '''
 
+# %% ../nbs/08_grooves.ipynb #cc50e8fc
 AFROBEAT = '''
 afrobeat-ride: 4/4 steps=4 bpm=95-125 train
 RD |x-xxx-xxx-xxx-xx|x-xxx-xxx-xxx-xx|
@@ -800,6 +804,7 @@ BD |X--x----X-----x-|X--x----X-x-----|
 FT |----------------|--------------X-|
 '''
 
+# %% ../nbs/08_grooves.ipynb #eac3ba84
 GOSPEL = '''
 gospel-twelve: 4/4 steps=3 bpm=60-85 train
 HH |xxxxxxxxxxxx|xxxxxxxxxxxo|
@@ -1066,7 +1071,10 @@ cowbell-turn: steps=4 bpm=80-130 train
 CB |X-xX-x--|
 SD |------X-|
 T1 |-------X|
+'''
 
+# %% ../nbs/08_grooves.ipynb #164ea51e
+FILLS_STRAIGHT_VALIDATION = '''
 val-cascade: steps=4 bpm=60-150 validation
 SD |X-XX------------|
 T1 |----X-XX--------|
@@ -1107,7 +1115,10 @@ val-splash: steps=4 bpm=70-140 validation
 SD |X-g-X---|
 SP |------X-|
 BD |x--x--x-|
+'''
 
+# %% ../nbs/08_grooves.ipynb #b5a88904
+FILLS_STRAIGHT_TEST = '''
 test-descend: steps=4 bpm=60-150 test
 SD |XxX-------------|
 T1 |---XxX----------|
@@ -1243,7 +1254,7 @@ _TABS = dict(rock=ROCK, punk=PUNK, metal=METAL, pop=POP, ballad=BALLAD, tribal=T
              disco=DISCO, jazz=JAZZ, blues=BLUES, latin=LATIN, reggae=REGGAE, afrobeat=AFROBEAT, country=COUNTRY,
              gospel=GOSPEL, waltz=WALTZ, six_eight=SIX_EIGHT)
 GROOVES = tuple(g for style, text in _TABS.items() for g in parse_tab(text, style))
-FILLS = tuple(g for feel, text in dict(straight=FILLS_STRAIGHT, triplet=FILLS_TRIPLET).items() for g in parse_tab(text, feel))
+FILLS = tuple(g for feel, text in dict(straight=FILLS_STRAIGHT + FILLS_STRAIGHT_VALIDATION + FILLS_STRAIGHT_TEST, triplet=FILLS_TRIPLET).items() for g in parse_tab(text, feel))
 
 def _known_split(split):
     if split not in SPLITS: raise DrumnbError(f'split {split!r} is not known; expected one of {" ".join(SPLITS)}')
