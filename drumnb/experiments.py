@@ -915,7 +915,7 @@ def _start_ray(address, at_once): # ray, or None when this machine is too busy t
     os.environ.setdefault('RAY_worker_niceness', '0')  # Ray would hand workers 15, and on a busy machine they would never come to run
     for _ in range(4):  # its parts give one another half a minute to start
         try:
-            ray.init(num_cpus=at_once, include_dashboard=False, **quiet)
+            ray.init(address='local', num_cpus=at_once, include_dashboard=False, **quiet)  # a session of its own, whatever else runs or once ran here
             return ray
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])

@@ -240,3 +240,14 @@ def test_thresholds_by_drum_are_chosen_or_given():
     assert decide_threshold(exp, None, None, None) == (.5, .5, .5, .5, .25) and len(picked(exp, y, (.5, .5, .5, .5, .25))) == 2
     assert experiment(train='synthetic', profile='tiny', threshold='drums').threshold == 'drums'
     with pytest.raises(DrumnbError, match='threshold'): experiment(train='synthetic', profile='tiny', threshold=[.1, .2])
+
+
+def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
+    "Ray would connect to whatever address it finds noted on this machine, and refuse the number of cores."
+    import ray
+    from drumnb.experiments import _start_ray
+    asked = {}
+    monkeypatch.setattr(ray, 'init', lambda **settings: asked.update(settings))
+    monkeypatch.setenv('RAY_ADDRESS', '192.0.2.1:6379')
+    _start_ray(None, 2)
+    assert asked['address'] == 'local' and asked['num_cpus'] == 2
