@@ -96,11 +96,12 @@ def test_it_plays_loops_mutes_and_calls_nobody(opened, tmp_path):
     assert b.run('drumnb.media.playbackRate') == .5 and b.run('drumnb.media.preservesPitch') is True
     b.run('drumnb.setLoop(null); drumnb.seek(.05)')
     began = b.run('[performance.now()/1000, drumnb.media.currentTime]')
-    heard = []
-    for _ in range(400):
+    heard, ended = [], False
+    deadline = time.monotonic() + 60
+    while len(heard) <= 12 and not ended and time.monotonic() < deadline:    # by the clock: a fast machine asks thousands of times a second
         level, peak, ended = b.run('[drumnb.level("recording"), drumnb.peak("recording"), drumnb.media.currentTime > 6]')
         if level > .02: heard.append(peak)
-        if len(heard) > 12 or ended: break
+        time.sleep(.01)
     now = b.run('[performance.now()/1000, drumnb.media.currentTime]')
     assert len(heard) > 4 and 170 < np.median(heard) < 270, f'the tone of 220 Hz is heard at {np.median(heard or [0])} Hz'
     assert (now[1] - began[1])/(now[0] - began[0]) < .75, 'half as fast, or less on a busy machine'
