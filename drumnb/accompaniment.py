@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'SUFFIXES', 'PROGRESSIONS', 'BASS', 'COMP', 'ARPS', 'POWER', 'SCALES', 'WRITERS', 'SR', 'NOTE_SECONDS',
-           'VOWELS', 'CONSONANTS', 'SYNTHS', 'ROLES', 'RECIPE', 'Chord', 'parse_chord', 'same_loop', 'progressions_of',
-           'bar_slots', 'bar_grid', 'pattern_for', 'events', 'Plan', 'make_plan', 'stack', 'write_bass', 'write_chords',
-           'write_pad', 'write_power', 'write_arpeggio', 'scale_ladder', 'draw_rhythm', 'write_melody', 'write_riff',
-           'write_sweep', 'write_percussion', 'partials', 'shape', 'band', 'burst', 'pluck_bass', 'slap_bass',
-           'synth_bass', 'sub_bass', 'clean_guitar', 'distorted_guitar', 'organ', 'fm_piano', 'pad', 'strings', 'lead',
-           'voice', 'sweep', 'hand_percussion', 'Instrument', 'synth_note', 'read_soundfont', 'default_soundfont',
-           'preset_zones', 'soundfont_note', 'font_key', 'font_programs', 'program_sounds', 'sampled_note',
-           'find_soundfonts', 'choose_instrument', 'accompaniment_fingerprint', 'Voice', 'draw_roles', 'active_bars',
-           'to_notes', 'compose_accompaniment', 'note', 'render_voice', 'room', 'squeeze', 'finish', 'render_voices',
-           'accompaniment']
+           'VOWELS', 'CONSONANTS', 'SYNTHS', 'ROLES', 'PERCUSSIVE', 'RECIPE', 'Chord', 'parse_chord', 'same_loop',
+           'progressions_of', 'bar_slots', 'bar_grid', 'pattern_for', 'events', 'Plan', 'make_plan', 'stack',
+           'write_bass', 'write_chords', 'write_pad', 'write_power', 'write_arpeggio', 'scale_ladder', 'draw_rhythm',
+           'write_melody', 'write_riff', 'write_sweep', 'write_percussion', 'partials', 'shape', 'band', 'burst',
+           'pluck_bass', 'slap_bass', 'synth_bass', 'sub_bass', 'clean_guitar', 'distorted_guitar', 'organ', 'fm_piano',
+           'pad', 'strings', 'lead', 'voice', 'sweep', 'hand_percussion', 'Instrument', 'synth_note', 'read_soundfont',
+           'default_soundfont', 'preset_zones', 'soundfont_note', 'font_key', 'font_programs', 'program_sounds',
+           'sampled_note', 'find_soundfonts', 'choose_instrument', 'accompaniment_fingerprint', 'Voice', 'draw_roles',
+           'active_bars', 'to_notes', 'compose_accompaniment', 'note', 'render_voice', 'room', 'squeeze', 'finish',
+           'render_voices', 'accompaniment']
 
 # %% ../nbs/09_accompaniment.ipynb #a6a6e884
 import functools, hashlib, importlib.util, os, re
@@ -669,6 +669,8 @@ ROLES = dict( # role -> (synthesised kinds, General MIDI programs, level in dB)
     sweep=(('sweep',), (), -8),
     percussion=(('hand_percussion',), (), -8))
 
+PERCUSSIVE = ('slap_bass', 'voice', 36, 37, 12, 13, 45)  # kinds and programs that start like drums or hiss like cymbals
+
 def find_soundfonts() -> list: # Paths, sorted by name
     "General MIDI SoundFonts of `DRUMNB_SOUNDFONTS` (files or folders, separated as in PATH) and Debian's folder."
     places = [p for p in os.environ.get('DRUMNB_SOUNDFONTS', '').split(os.pathsep) if p] + ['/usr/share/sounds/sf2']
@@ -681,10 +683,12 @@ RECIPE = 1 # Raise when `accompaniment` changes
 
 def choose_instrument(role: str, # A key of `ROLES`
     rng: np.random.Generator,
-    fonts: list # Paths of SoundFonts; empty: synthesised instruments only
+    fonts: list, # Paths of SoundFonts; empty: synthesised instruments only
+    plain: bool = False # Without those that sound like drums
 ) -> Instrument:
     "Draw an instrument; a sampled one that turns out silent is replaced by the next program of the role."
     kinds, programs, _ = ROLES[role]
+    if plain: kinds, programs = tuple(k for k in kinds if k not in PERCUSSIVE), tuple(p for p in programs if p not in PERCUSSIVE)
     sampled, seed, kind = rng.random() < .5, int(rng.integers(1 << 31)), str(rng.choice(kinds))
     font, first = int(rng.integers(1 << 31)), int(rng.integers(1 << 31))
     if not (sampled and fonts and programs): return Instrument(kind, seed)
@@ -715,9 +719,10 @@ class Voice:
     instrument: Instrument
     notes: np.ndarray # (n, 4): start s, duration s, MIDI pitch, velocity 0 to 1
 
-def draw_roles(rng: np.random.Generator, percussion: float = 0.0) -> list:
-    "Who plays in this song."
-    odds = dict(bass=.95, comp=.65, pad=.45, power=.3, arpeggio=.3, vocal=.35, melody=.55, riff=.35, sweep=.12, percussion=percussion)
+def draw_roles(rng: np.random.Generator, percussion: float = 0.0, plain: bool = False) -> list:
+    "Who plays in this song; in a plain one bass, chords, pads and a melody at most."
+    if plain: odds = dict(bass=.95, comp=.65, pad=.6, melody=.65, percussion=percussion)
+    else: odds = dict(bass=.95, comp=.65, pad=.45, power=.3, arpeggio=.3, vocal=.35, melody=.55, riff=.35, sweep=.12, percussion=percussion)
     roles = [r for r, p in odds.items() if rng.random() < p]
     return roles if set(roles) & {'comp', 'pad', 'power', 'arpeggio', 'vocal', 'melody', 'riff'} else roles + ['comp', 'melody']
 
@@ -750,17 +755,18 @@ def compose_accompaniment(beats: np.ndarray, # (n, 2): seconds, position in the 
     seconds: float|None = None, # Length; up to the last beat by default
     soundfonts: list|None = None, # SoundFonts beside the one of pretty_midi
     percussion: float = 0.0, # Chance of hand percussion
-    style: str|None = None # A style of `PROGRESSIONS`
+    style: str|None = None, # A style of `PROGRESSIONS`
+    plain: bool = False # Bass, chords, pads and melody, on instruments that sound like no drum
 ) -> list: # of Voice
     "Write an accompaniment for a drum part with these beats."
     seconds = float(np.asarray(beats)[-1, 0]) if seconds is None and len(beats) else float(seconds or 0)
     grid = bar_grid(beats, meter, seconds, swing=rng.choice([0, 0, 0, 1, rng.random()]))
     if not len(grid): return []
     plan, fonts, voices = make_plan(grid, rng, split, style), _fonts(soundfonts), []
-    for role in draw_roles(rng, percussion):
+    for role in draw_roles(rng, percussion, plain):
         rows, active = WRITERS[role](plan, rng), active_bars(plan, role, rng)
         notes = to_notes(rows, plan, active, rng, role)
-        instrument = choose_instrument(role, rng, fonts)
+        instrument = choose_instrument(role, rng, fonts, plain)
         if role == 'power' and instrument.kind == 'sampled': notes = np.concatenate([notes, notes + [0, 0, 7, 0]])   # the fifth
         notes = notes[notes[:, 0] < seconds]
         if len(notes): voices.append(Voice(role, instrument, notes))
@@ -882,7 +888,8 @@ def accompaniment(beats: np.ndarray, # (n, 2): seconds, position in the bar (1 =
     rng: np.random.Generator,
     split: str = 'train', # Whose progressions
     soundfonts: list|None = None, # SoundFonts beside the one of pretty_midi
-    percussion: float = 0.0 # Chance of hand percussion that is not transcribed
+    percussion: float = 0.0, # Chance of hand percussion that is not transcribed
+    plain: bool = False # As for `compose_accompaniment`
 ) -> np.ndarray: # (round(seconds * 44100),) float32 mono, RMS about 0.1
     "Compose an accompaniment for these beats and render it."
-    return render_voices(compose_accompaniment(beats, meter, rng, split, seconds, soundfonts, percussion), seconds, rng)
+    return render_voices(compose_accompaniment(beats, meter, rng, split, seconds, soundfonts, percussion, plain=plain), seconds, rng)

@@ -18,7 +18,7 @@ from ..accompaniment import accompaniment, accompaniment_fingerprint, find_sound
 from .core import Dataset, Track, register
 
 # %% ../../nbs/21_synthetic.ipynb #5470a4fc
-_OPTIONS = dict(mix=('dtm', 'dtd'), kits=('shipped', 'procedural', 'all', 'every'), band=('shipped', 'all'), train=60, validation=12, test=12, seconds=60.0, seed=0, low=-6.0, high=6.0)
+_OPTIONS = dict(mix=('dtm', 'dtd'), kits=('shipped', 'procedural', 'all', 'every'), band=('plain', 'shipped', 'all'), train=60, validation=12, test=12, seconds=60.0, seed=0, low=-6.0, high=6.0)
 
 def song_stream(options: dict, split: str, index: int, what: str) -> np.random.Generator:
     "The generator for one decision of one song."
@@ -63,10 +63,10 @@ def _hiss(rng, n):
 
 # %% ../../nbs/21_synthetic.ipynb #aad9d997
 def song_band(options: dict, split: str, index: int) -> np.ndarray: # (n,) float32
-    "The accompaniment of one song; with `band='all'` on the SoundFonts of this machine too, and with hand percussion that is nobody's drum kit."
+    "The accompaniment of one song: bass, chords, pads and melody; with `band='shipped'` by everyone who can be heard here, with 'all' on the SoundFonts of this machine too, and with hand percussion that is nobody's drum kit."
     part, rich = song_part(options, split, index), options['band'] == 'all'
     sound = accompaniment(part.beats, part.meter, options['seconds'], song_stream(options, split, index, 'rest'), split,
-                          find_soundfonts() if rich else None, .3 if rich else 0.)
+                          find_soundfonts() if rich else None, .3 if rich else 0., options['band'] == 'plain')
     return produce(sound, song_stream(options, split, index, 'band'), .5)
 
 def song_stems(options: dict, split: str, index: int) -> dict: # 'drums' and 'rest', (n,) float32 each
