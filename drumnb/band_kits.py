@@ -210,6 +210,10 @@ class BandSampler:
         self.pools = [p for p in (np.flatnonzero(~made), np.flatnonzero(made)) if len(p)]
         if not self.pools: raise DrumnbError(f'kits={settings.kits!r}: no kit found to play on')
 
+    def draw_speed(self, rng) -> float:
+        "How much faster than written a crop is played."
+        return float(np.exp(rng.normal(0, .08*self.settings.score)))
+
     def draw_kits(self, rng) -> list:
         "One to three kits, all sampled or all computed."
         pool = self.pools[0] if len(self.pools) == 1 or rng.random() < self.settings.sampled else self.pools[1]
@@ -228,11 +232,11 @@ def crop(self: BandSampler, hits: BandHits, # A whole performance
     seconds: float, # Its length
     start: float, # Where the crop begins, s
     n: int, # Frames of the crop
-    rng: np.random.Generator
+    rng: np.random.Generator, speed: float|None = None # Of `draw_speed`; drawn here when absent
 ) -> tuple: # (n, bands) float32 magnitudes at a loudness of about 1, `BandHits` with times from the start of the crop
     "Play a crop of a performance on instruments drawn for it."
     s = self.settings
-    speed = float(np.exp(rng.normal(0, .08*s.score)))
+    speed = speed or self.draw_speed(rng)
     varied = vary_score(hits, rng, s.score)
     voices = band_voices(self.draw_kits(rng), {ARTICULATIONS[i] for i in np.unique(varied.strokes)}, rng, s, self.spec.frequencies)
     near = varied.between(start - 2.5/speed, start + (n/FPS + .1)/speed)

@@ -242,6 +242,7 @@ class Augmentation:
     gain: float = 0.              # Spread of the overall level, dB
     equaliser: float = 0.         # Spread of a random curve over the bands, dB, separately for drums and rest
     roll: int = 0                 # Shift by up to so many bands, separately for drums and rest
+    together: float = 0.          # Share of sampled crops over the accompaniment of their own song, in time with it; others get any stretch of any
     knots: int = 7                # Independent points of the curve
 
 # %% ../nbs/29_frames.ipynb #e0920d0c
@@ -459,6 +460,7 @@ class SampledSource(BatchSource):
         self.vocabulary, self.drums = performances[0].onsets.vocabulary, np.arange(len(performances))
         counts = sum(np.bincount(p.onsets.drums, minlength=len(self.vocabulary)) for p in performances)
         self.weights, self.share = inverse_entropy(counts, sum(p.frames for p in performances)), self._shares(proportions)
+        self.own = {_song(e): i for i, e in enumerate(accompaniments.entries)} if augmentation.together else {}
         self.onsets = [o for d in self.vocabulary if (o := self._onsets_of(d))] if windows.rare else []
         self.rarity = np.array([1/len(o) for o in self.onsets]); self.rarity /= self.rarity.sum() or 1
 
@@ -467,31 +469,45 @@ class SampledSource(BatchSource):
         return self.maps[i]
 
 # %% ../nbs/29_frames.ipynb #e377083f
-def _company(self, rng, n):
-    "(B, T, F) stretches of accompaniments, each a little faster or slower, at a loudness of 1."
+def _company(self, rng, n, own):
+    "(B, T, F) stretches of accompaniments at a loudness of 1: in time with the drums where `own` says which, or any, a little faster or slower."
     out = []
-    for i in rng.choice(len(self.accompaniments), self.windows.batch):
-        speed, entry = np.exp(rng.normal(0, .08)), self.accompaniments[i]
-        length = int(n*speed) + 2
-        x = read_window(self._map(i, 'accompaniment'), int(rng.integers(0, max(entry.frames - length, 1))), length)
+    for i, place in zip(rng.choice(len(self.accompaniments), self.windows.batch), own):
+        i, first, speed = place or (i, None, np.exp(rng.normal(0, .08)))
+        entry, length = self.accompaniments[i], int(n*speed) + 2
+        if first is None: first = int(rng.integers(0, max(entry.frames - length, 1)))
+        x = read_window(self._map(i, 'accompaniment'), first, length)
         out.append(x[(np.arange(n)*speed).astype(int)]/np.float32(entry.rms['accompaniment'] or 1))
     return np.stack(out)
+
+def _song(x): # what a performance and the accompaniment written for it have in common, whatever options their data sets were given
+    return x.track, len(x.onsets), x.onsets.times[:8].round(3).tobytes()
+
+def _together(self, rng, i, s):
+    "For a crop of performance `i` from frame `s`: its speed, and where its own accompaniment plays it, or None twice."
+    j = self.own.get(_song(self.store[i])) if self.own and rng.random() < self.augmentation.together else None
+    if j is None: return None, None
+    speed = self.sampler.draw_speed(rng)
+    return speed, (j, s, 1/speed)
 
 def _sampled_batches(self, epoch: int # Counts from 0; part of the seed
 ):
     "Yield dictionaries of torch tensors, as `BatchSource.batches`."
     rng, w = rng_for('sampled batches', self.seed, epoch), self.windows
     for _ in range(w.batches):
-        played = [self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng) for i, s in self._crops(rng)]
+        played, own = [], []
+        for i, s in self._crops(rng):
+            speed, place = self._together(rng, i, s)
+            own.append(place); played.append(self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng, speed))
         y = np.stack([_sampled_targets(h, w, self.vocabulary) for _, h in played])
-        x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames), rng, self.augmentation, self.sampler.spec.rms)
+        x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames, own), rng, self.augmentation, self.sampler.spec.rms)
         yield self._as_batch(self.sampler.spec.compress(x), y)
 
 def _sampled_targets(hits, windows, vocabulary):
     "(T, K) targets of a crop; onsets hold no times below zero, so it is looked at two frames later."
     return window_targets(replace(hits, times=hits.times + 2/FPS).onsets(vocabulary), 2, windows.frames, windows.neighbours)
 
-SampledSource._company, SampledSource.batches = _company, _sampled_batches
+SampledSource._company, SampledSource._together, SampledSource.batches = _company, _together, _sampled_batches
 
 # %% ../nbs/29_frames.ipynb #e2da1631
 def prefetch(batches, # An iterable

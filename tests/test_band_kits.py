@@ -98,3 +98,36 @@ def test_every_class_can_sound(kits):
     names = {a for kit in kits for a in kit}
     one_each = BandHits(np.arange(len(names))*.1, np.array(sorted(CODE[a] for a in names)), np.ones(len(names), np.float32))
     assert set(one_each.onsets().names) == set(DRUMS5)
+
+
+def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
+    "Every stroke has a flash in the song's accompaniment: after any change of tempo it still is where the stroke is."
+    from dataclasses import replace as changed
+
+    from drumnb.frames import Augmentation, Entry, FrameStore, Performance, SampledSource, Windows
+    from drumnb.onsets import Hits
+    rng = rng_for('flashes')
+    times = np.cumsum(rng.uniform(.3, .6, 60))
+    hits = Hits.make(times, np.full(60, 36), np.full(60, .8))
+    song = Performance('flashes', 'toy:a', 30., BandHits.of(hits), hits.onsets())
+    flashes = np.full((3000, SPEC.n_bins), 1e-3, np.float16)
+    frames = np.floor(times*FPS).astype(int)
+    flashes[frames[frames < 3000], -1] = 1
+    np.save(tmp_path/'flashes.npy', flashes)
+    np.save(tmp_path/'other.npy', np.full((3000, SPEC.n_bins), 1e-3, np.float16))
+    entry = Entry('flashes', 'toy:b', 'train', 3000, dict(accompaniment=tmp_path/'flashes.npy'), dict(accompaniment=1.), song.onsets, ('flashes',))
+    other = changed(entry, track='other', arrays=dict(accompaniment=tmp_path/'other.npy'), onsets=song.onsets.shift(1.))
+    company, silent = FrameStore([other, entry], SPEC), Sampling(room=0, squeeze=0)
+    found = {}
+    for together in (0., 1.):
+        source = SampledSource([song], BandSampler(SPEC, silent, kits=kits), company, Windows(mode='crops', frames=300, batch=8, batches=4),
+                               Augmentation(alone=0, snr=(-40, -40), together=together))
+        near = []
+        for batch in source.batches(0):
+            loud = batch['features'][..., -1].numpy()
+            for x, y in zip(loud, batch['targets'].numpy().max(-1)):
+                strokes = np.flatnonzero(y == 1)
+                strokes = strokes[(strokes > 2) & (strokes < 297)]
+                near += [x[s - 2:s + 3].max() > .5*loud.max() for s in strokes]
+        found[together] = np.mean(near)
+    assert found[1.] > .95 and found[0.] < .5, found
