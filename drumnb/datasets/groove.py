@@ -94,16 +94,17 @@ class Groove(Dataset):
 
     def load_audio(self, track): return sum(self.load_stems(track).values())
     def load_stems(self, track):
-        stream = ('groove', self.options['seed'], track.meta['performance'], track.meta['variant'])
-        drums = render_drums(self.load_hits(track), track.duration, self.kits_of(track), rng_for(*stream, 'drums'))
-        rest = self._rest(track, rng_for(*stream, 'rest')) if self.options['mode'] == 'dtm' else np.zeros_like(drums)
-        stems = mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
+        drums = render_drums(self.load_hits(track), track.duration, self.kits_of(track), self._stream(track, 'drums'))
+        rest = self.load_accompaniment(track) if self.options['mode'] == 'dtm' else np.zeros_like(drums)
+        stems = mix_stems(drums, rest, self._stream(track, 'balance').uniform(*BALANCE))
         return stems if self.options['mode'] == 'dtm' else dict(drums=stems['drums'])
-    def _rest(self, track, rng):
+    def _stream(self, track, what): return rng_for('groove', self.options['seed'], track.meta['performance'], track.meta['variant'], what)
+    def load_accompaniment(self, track):
+        "What plays beside the drums, at no particular level."
         part = self.part(track) if self.options['playing'] == 'composed' else None
         bpm, meter = (part.bpm, part.meter) if part else (track.meta['bpm'], track.meta['meter'])
         beats = part.beats if part else metronome(bpm, meter, track.duration + 8*60/bpm)
-        return accompaniment(beats, meter, track.duration, rng, track.split)
+        return accompaniment(beats, meter, track.duration, self._stream(track, 'rest'), track.split)
     def fingerprint(self, track):
         kits = kits_fingerprint(self.kits_of(track))
         return content_key(super().fingerprint(track), kits, accompaniment_fingerprint() if self.options['mode'] == 'dtm' else None)
