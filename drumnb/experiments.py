@@ -73,8 +73,8 @@ PROTOCOLS = ('onset@50', 'onset@25', 'onset@20', 'thesis@50')  # protocol and wi
 
 _TINY = dict(rnn=dict(hidden=16, layers=1), cnn=dict(channels=[4, 8], hidden=16, layers=1), crnn=dict(channels=[4, 8], hidden=16, layers=1),
              conv_transformer=dict(channels=[4, 8], width=24, layers=1, heads=2), vit=dict(width=24, layers=1, heads=2))
-_SMALL = dict(rnn=dict(hidden=96, layers=2), cnn=dict(channels=[8, 16, 32], hidden=72, layers=1), crnn=dict(channels=[8, 16], hidden=72, layers=2),
-              conv_transformer=dict(channels=[8, 16], width=72, layers=2, heads=4), vit=dict(width=72, layers=3, heads=4))
+_SMALL = dict(rnn=dict(hidden=96, layers=2), cnn=dict(channels=[8, 16, 32], hidden=72, layers=1, dropout=.05), crnn=dict(channels=[8, 16], hidden=96, layers=2, dropout=.05),
+              conv_transformer=dict(channels=[8, 16], width=72, layers=2, heads=4, dropout=.05), vit=dict(width=72, layers=3, heads=4, dropout=.05))
 _LARGE = dict(rnn=dict(hidden=288, layers=4), cnn=dict(channels=[32, 64, 96], hidden=144, layers=2), crnn=dict(channels=[32, 64], hidden=288, layers=3),
               conv_transformer=dict(channels=[32, 64], width=288, layers=6, heads=6), vit=dict(width=288, layers=6, heads=6))
 
@@ -82,10 +82,10 @@ _LEVELLED = dict(name='log', mul=3, rms=.1)  # every song at the same level, and
 
 def _recordings(kits, band, epochs, batches):
     "From human drumming and composed songs, played on the fly, to recordings never heard: score on MDB Drums."
-    company = tuple(f'synthetic:train={n},seconds={s},band={band}' for n, s in ((120, 60), (300, 20)))
-    return dict(train=('groove:dtd', 'synthetic:train=240'), accompaniment=company, validation=(f'groove:dtm,kits={kits}', f'synthetic:kits={kits}'),
-                test=('mdb:drum_only@all', 'mdb:full_mix@all'), present_only=True, limit=dict(validation=24), features=_LEVELLED, epochs=epochs, threshold='validation',
-                study='recordings', sampling=dict(kits=kits), augmentation=dict(gain=3., equaliser=3., roll=2, alone=.25, snr=[-9., 11.]),
+    company = (*(f'synthetic:train={n},seconds={s},band={band}' for n, s in ((120, 60), (300, 20))), 'groove:dtm')
+    return dict(train=('groove:dtd', 'synthetic:train=240'), accompaniment=company, validation=(f'groove:dtm,kits={kits}', f'synthetic:kits={kits},band={band}'),
+                test=('mdb:drum_only@all', 'mdb:full_mix@all'), present_only=True, limit=dict(validation=24, accompaniment='2 h'), features=_LEVELLED, epochs=epochs, threshold='validation',
+                study='recordings', sampling=dict(kits=kits), augmentation=dict(gain=3., equaliser=3., roll=2, alone=.25, snr=[-9., 11.], together=.5),
                 windows=dict(mode='crops', frames=200, batch=16, batches=batches, rare=.2, weighting='none'),
                 training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=.998, grad_norm=1.),
                 model=dict(crnn=dict(front='conv1d', channels=[128, 128], hidden=96, layers=2)))
@@ -93,10 +93,9 @@ def _recordings(kits, band, epochs, batches):
 PROFILES = {
     'tiny': dict(train=('synthetic:train=3,validation=2,test=2,seconds=12',), epochs=2, windows=dict(frames=200, batch=4), threshold='validation',
                  training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0), model=_TINY),
-    'quick': dict(train=('synthetic:train=240',), validation=('synthetic',), test=('synthetic',), accompaniment=('synthetic:train=240,seconds=20',),
-                  epochs=dict(crnn=16, rnn=7, cnn=7, conv_transformer=7, vit=7), features=_LEVELLED, threshold='validation',
-                  windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=0.3), augmentation=dict(alone=.1, snr=[-8., 7.], gain=3., equaliser=3., roll=1),
-                  sampling=dict(kits='shipped', equaliser=3., tuning=.5, score=.3, sampled=.25),
+    'quick': dict(train=('synthetic:train=480,seconds=30',), validation=('synthetic',), test=('synthetic',), mixing=True,
+                  epochs=dict(crnn=15, rnn=5, cnn=5, conv_transformer=5, vit=5), features=_LEVELLED, threshold='validation',
+                  windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=.3), augmentation=dict(alone=.05, snr=[-7., 6.], gain=1., equaliser=1.),
                   training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=0.998, grad_norm=1.0), model=_SMALL),
     'full': dict(epochs=100, windows=dict(frames=400, batch=128), training=dict(learning_rate=1e-3, schedule='plateau', stop_after=10), model=_LARGE),
     'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500),
@@ -239,7 +238,7 @@ def check_experiment(exp: Experiment):
     check_names('sampling setting', exp.sampling, [f.name for f in fields(Sampling)])
     check_names('training set in proportions', exp.proportions, exp.train)
     check_names('picking setting', exp.picking, [f.name for f in fields(PeakPicking)])
-    check_names('split in limit', exp.limit, ('train', 'validation', 'test'))
+    check_names('split in limit', exp.limit, ('train', 'validation', 'test', 'accompaniment'))
     for most in exp.limit.values(): limited([], most)
     for name in exp.train + exp.validation + exp.test + exp.accompaniment: get_dataset(name.split('@')[0])
     for name in exp.protocols: _protocol(name)
