@@ -198,7 +198,7 @@ def _add_run(c):
     c.add_argument('--force', action='store_true', help='run again even when finished')
 
 def _add_study(c):
-    c.add_argument('study', help='which study: architecture, tatum (tatum models with and without language models; --architectures names the systems), dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 4, 15 and 60 minutes of songs)')
+    c.add_argument('study', help='which study: architecture, tatum (tatum models with and without language models; --architectures names the systems), dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 8, 20 and 60 songs of a minute)')
     c.add_argument('--profile', help='tiny, quick or full; quick by default, except for studies of data, which have settings of their own')
     c.add_argument('--architectures', nargs='+', default=(), metavar='NAME', help='all five by default')
     c.add_argument('--datasets', nargs='+', default=(), metavar='NAME', help='training sets, one training each (synthetic by default); join with + to train on several')
