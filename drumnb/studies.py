@@ -328,6 +328,10 @@ def conclusions(rows: pd.DataFrame, runs: pd.DataFrame|None = None, goal: float 
         said.append(_about_best(test, t, c))
         if (low := ordered(t.index[t['micro_f1'] < goal])) and len(low) < len(t): said.append(f'Below {goal:.2f} on {test}: {_listed(low)}.')
         elif low: said.append(f'None of the {len(t)} reaches {goal:.2f} on {test}.' if len(t) > 1 else f'That is below {goal:.2f}.')
+    epochs = runs.groupby('architecture')['epochs'].max() if runs is not None and 'epochs' in runs else []
+    if len(set(epochs)) > 1:
+        each = [f"{a.replace('_', ' ')} {epochs[a]:.0f}" for a in ordered(epochs.index)]
+        said.append(f"They were not trained equally long ({', '.join(each)} epochs), so a difference may be one of training and not of architectures.")
     seeds = table['seeds'].min()
     if seeds < 3: said.append(f"There {'is one seed' if seeds == 1 else f'are {seeds} seeds'} for some of these figures, so a difference may be one of seeds and not of architectures.")
     return said + (_about_cost(runs) if runs is not None and runs['architecture'].nunique() > 1 else [])

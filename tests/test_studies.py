@@ -59,6 +59,9 @@ def test_tables_of_one_and_of_all(isolated, architectures, seeds):
     assert studies.cost_table(runs)['runs'].tolist() == [len(seeds)]*len(architectures)
     assert list(studies.drum_table(rows, 'a').columns) == ['macro', *DRUMS]
     said = ' '.join(studies.conclusions(rows, runs))
+    assert 'equally long' not in said
+    unequal = runs.assign(epochs=runs['architecture'].map(lambda a: 15 if a == 'crnn' else 5))
+    assert ('crnn 15' in ' '.join(studies.conclusions(rows, unequal))) == (len(architectures) > 1)
     assert ('nothing to compare' in said) == (len(architectures) == 1) and ('seed' in said) == (len(seeds) < 3)
 
 
