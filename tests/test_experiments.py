@@ -251,3 +251,13 @@ def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
     monkeypatch.setenv('RAY_ADDRESS', '192.0.2.1:6379')
     _start_ray(None, 2)
     assert asked['address'] == 'local' and asked['num_cpus'] == 2
+
+
+@pytest.mark.parametrize('train', ['test-clicks', 'groove:dtd'])
+def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypatch):
+    from drumnb.datasets.core import write_standin
+    write_standin('groove', tmp_path)
+    for name in ('DATA', 'CACHE'): monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
+    exp = experiment(train=train, profile='tiny', mixing=True)
+    with pytest.raises(DrumnbError, match='-p mixing false'): experiments.prepare_data(exp, experiments.all_tracks(exp))
+    assert len(experiments.prepare_data(replace(exp, mixing=False), experiments.all_tracks(exp)).train)
