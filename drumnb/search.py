@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRAINING_SPACE', 'METHODS', 'LEVELS', 'TOY_SPACE', 'LogUniform', 'search_space', 'narrow', 'grid_points',
-           'tune_space', 'point_of', 'share_cores', 'ray_session', 'explore', 'toy_score', 'toy_trial',
+           'tune_space', 'point_of', 'share_cores', 'toy_score', 'toy_trial', 'ray_session', 'explore',
            'trial_experiment', 'trial_tracks', 'run_trial', 'search_trial', 'Search', 'search', 'search_results',
            'search_table', 'run_search']
 
@@ -125,6 +125,23 @@ def share_cores(cores: int, # Of this machine
     if at_once is None: at_once = max(1, cores//(threads or 1))
     return at_once, threads or max(1, cores//at_once)
 
+# %% ../nbs/33_search.ipynb #c5202e60
+TOY_SPACE = {'learning_rate': LogUniform(1e-4, 5e-3), 'weight_decay': LogUniform(1e-6, 1e-2)}
+
+def toy_score(learning_rate, weight_decay): # Numbers or arrays
+    "A made-up validation score: best near a learning rate of 0.0018, hardly moved by the weight decay."
+    return 0.85*np.exp(-np.log10(learning_rate/1.8e-3)**2/0.08) + 0.05*np.exp(-np.log10(weight_decay/1e-4)**2)
+
+def toy_trial(config: dict # learning_rate, weight_decay
+):
+    "What Tune calls in place of a training."
+    from ray import tune
+    tune.report(dict(micro_f1=float(toy_score(config['learning_rate'], config['weight_decay'])), finished=True, node=_node()))
+
+def _node(): # the machine of a cluster that this process is on
+    import ray
+    return ray.get_runtime_context().get_node_id()
+
 # %% ../nbs/33_search.ipynb #cd98c796
 @contextlib.contextmanager
 def ray_session(address: str|None = None, # Of a cluster; this machine when None
@@ -194,23 +211,6 @@ def _quiet(): # Tune warns about its own habits
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         yield
-
-# %% ../nbs/33_search.ipynb #c5202e60
-TOY_SPACE = {'learning_rate': LogUniform(1e-4, 5e-3), 'weight_decay': LogUniform(1e-6, 1e-2)}
-
-def toy_score(learning_rate, weight_decay): # Numbers or arrays
-    "A made-up validation score: best near a learning rate of 0.0018, hardly moved by the weight decay."
-    return 0.85*np.exp(-np.log10(learning_rate/1.8e-3)**2/0.08) + 0.05*np.exp(-np.log10(weight_decay/1e-4)**2)
-
-def toy_trial(config: dict # learning_rate, weight_decay
-):
-    "What Tune calls in place of a training."
-    from ray import tune
-    tune.report(dict(micro_f1=float(toy_score(config['learning_rate'], config['weight_decay'])), finished=True, node=_node()))
-
-def _node(): # the machine of a cluster that this process is on
-    import ray
-    return ray.get_runtime_context().get_node_id()
 
 # %% ../nbs/33_search.ipynb #726c0330
 def trial_experiment(settings: dict, # Of `experiments.experiment`

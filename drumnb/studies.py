@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ARCHITECTURE_ORDER', 'PUBLISHED_NAMES', 'STUDIES', 'STAFF', 'ordered', 'architecture_colors', 'study_results',
-           'load_results', 'load_runs', 'main_rows', 'score_table', 'against_best', 'markdown_table', 'f1_table',
-           'bold_best', 'drum_table', 'difference_table', 'bar_plot', 'published_names', 'published', 'published_bars',
-           'beside_published', 'cost_table', 'validation_curves', 'learning_table', 'learning_curve', 'examples',
-           'plot_examples', 'plot_staff', 'conclusions']
+           'recipe_of', 'load_results', 'load_runs', 'main_rows', 'score_table', 'against_best', 'markdown_table',
+           'f1_table', 'bold_best', 'drum_table', 'difference_table', 'bar_plot', 'published_names', 'published',
+           'published_bars', 'beside_published', 'cost_table', 'validation_curves', 'learning_table', 'learning_curve',
+           'examples', 'plot_examples', 'plot_staff', 'conclusions']
 
 # %% ../nbs/50_studies.ipynb #f6c07c2e
 import numpy as np
@@ -47,6 +47,12 @@ def study_results(study: str # Folder below `results_home()`
     paths = sorted((results_home()/study).glob('*.json'))
     if not paths: raise DrumnbError(f'{results_home()/study}: no results yet; `drumnb study {study}` makes them')
     return [load_result(p) for p in paths]
+
+def recipe_of(config: dict) -> str: # For example 'shipped, any accompaniment'
+    "How a run for recordings made its drums and what played beside them; by default, a profile's name."
+    if not config.get('sampling'): return 'rendered once'
+    beside = config.get('augmentation', {}).get('together') or config['profile'] not in ('recordings', 'recordings-computed', 'shipped')
+    return config['profile'] if beside else f"{config['profile']}, any accompaniment"
 
 def load_results(study: str) -> pd.DataFrame: # Columns `experiments.COLUMNS`
     "The rows of all runs of a study."
