@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from .core import DrumnbError, results_home, runs_home
 
 # %% ../nbs/63_cli.ipynb #e6ffb5f6
-def read_settings(groups # Lists of words, one for each -p: ['seed', '1'] or ['seed=1', 'epochs=3']
+def read_settings(groups # Lists of words, one for each -p: ['seed', '1', 'epochs', '3'] or ['seed=1', 'epochs=3']
 ) -> dict:
     "The settings after -p, values as typed."
     found = {}
     for words in groups or []:
-        if len(words) == 2 and '=' not in words[0]: words = ['='.join(words)]
+        if len(words) % 2 == 0 and not any('=' in w for w in words[::2]): words = ['='.join(pair) for pair in zip(words[::2], words[1::2])]
         for word in words:
             name, equals, value = word.partition('=')
             if not equals or not name: raise DrumnbError(f"-p {' '.join(words)}: expected 'name value' or 'name=value', for example -p seed 1")
