@@ -102,9 +102,11 @@ def sound_refs(exp: Experiment) -> list: # of KitRef
     if any(o.get('band') == 'all' for o in options): fonts += find_soundfonts()
     return [r for w in sorted(which) for r in find_kits('train', w)] + [KitRef('soundfont', f'{f}:0', 'accompaniment', 'train') for f in fonts if f]
 
-def _present(exp, role): # tracks by data set; nothing of a test set that is not here
-    with contextlib.suppress(DrumnbError): return tracks_for(exp, role)
-    return {}
+def _present(exp, role): # tracks by data set; nothing of a set that is not here
+    found = {}
+    for name in getattr(exp, role):
+        with contextlib.suppress(DrumnbError): found |= tracks_for(replace(exp, **{role: (name,)}), role)
+    return found
 
 # %% ../nbs/65_weights.ipynb #a8ee9280
 def stroke_interval(tp: int, fp: int, fn: int, n: int = 1000, level: float = .95) -> tuple: # low, high
