@@ -421,10 +421,7 @@ def prepare_data(exp: Experiment, chosen: dict # From `all_tracks`
         entries = [replace(e, onsets=e.onsets.reduce(exp.vocabulary)) for e in store.entries]
         return FrameStore(entries, store.spec, store.skipped)
     joined = {role: [t for ts in sets.values() for t in ts] for role, sets in chosen.items()}
-    unmixed = '. To learn from these tracks as they are, give -p mixing false'
-    try: train = get(joined[_learned(exp)], train_parts(exp))
-    except DrumnbError as e: raise DrumnbError(f'{e}{unmixed}' if exp.mixing and 'no separate drums' in str(e) else str(e)) from None
-    if exp.mixing and not any('rest' in e.arrays for e in train.entries): raise DrumnbError(f'{" ".join(exp.train)}: no accompaniment to mix the drums with{unmixed}')
+    train = get(joined[_learned(exp)], train_parts(exp))
     played = [Performance.of(t, exp.vocabulary) for t in joined['train']] if exp.sampling else ()
     return RunData(train, get(joined['validation']), {name: get(ts) for name, ts in chosen['test'].items()}, data_fingerprint(chosen, exp), absent_tracks(exp), played)
 

@@ -71,7 +71,7 @@ def _sounds(track, parts):
         if not hasattr(track.ds, 'load_accompaniment'): raise DrumnbError(f'{track.dataset} {track.id}: has no accompaniment; name a data set that composes one, such as synthetic')
         return dict(accompaniment=track.ds.load_accompaniment(track))
     stems = track.stems()
-    if not stems and 'drums' in parts: raise DrumnbError(f"{track.dataset} {track.id}: has no separate drums; prepare it with parts=('mix',)")
+    if not stems and 'drums' in parts: raise DrumnbError(f"{track.dataset} {track.id}: has no separate drums; learn from it as it is, with -p mixing false (the part 'mix')")
     return dict(stems, mix=track.audio() if not stems else sum(stems.values())) if 'mix' in parts else stems
 
 # %% ../nbs/29_frames.ipynb #5ae7ba94
@@ -242,7 +242,7 @@ class Augmentation:
     gain: float = 0.              # Spread of the overall level, dB
     equaliser: float = 0.         # Spread of a random curve over the bands, dB, separately for drums and rest
     roll: int = 0                 # Shift by up to so many bands, separately for drums and rest
-    together: float = 0.          # Share of sampled crops over the accompaniment of their own song, in time with it; others get any stretch of any
+    together: float = 0.          # Share of the crops of performances with an accompaniment of their own that play in time with it; others get any stretch of any
     knots: int = 7                # Independent points of the curve
 
 # %% ../nbs/29_frames.ipynb #e0920d0c
@@ -330,7 +330,7 @@ class BatchSource:
         self.vocabulary, self.maps, self.masked = store[0].onsets.vocabulary, {}, any((e.mask == 0).any() for e in store.entries)
         self.drums = np.array([i for i, e in enumerate(store.entries) if 'mix' in e.arrays or 'drums' in e.arrays])
         self.rest = np.array([i for i, e in enumerate(store.entries) if 'rest' in e.arrays and e.rms['rest'] > 0])
-        if augmentation and not len(self.rest): raise DrumnbError('mixing needs accompaniment; prepare the parts drums and rest')
+        if augmentation and not len(self.rest): raise DrumnbError('no accompaniment to mix the drums with; prepare the parts drums and rest, or give -p mixing false')
         self.share = self._shares(proportions)
         self.onsets = [o for d in self.vocabulary if (o := self._onsets_of(d))] if windows.rare else []
         self.rarity = np.array([1/len(o) for o in self.onsets]); self.rarity /= self.rarity.sum() or 1

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHORTEST', 'STAND_INS', 'PLAYED', 'GM_PITCHES', 'AVL_PITCHES', 'GM_KITS', 'KIT_RECIPE', 'NAME_RULES', 'HELD_OUT',
            'KIT_SPLITS', 'SAMPLE_FOLDERS', 'LEVELS', 'GROUPS', 'N_BRIGHTNESS', 'OneShot', 'trim_shot', 'Kit',
-           'swept_sine', 'shaped_noise', 'procedural_kit', 'render_notes', 'soundfont_kit', 'default_soundfont',
+           'swept_sine', 'shaped_noise', 'procedural_kit', 'default_soundfont', 'render_notes', 'soundfont_kit',
            'guess_articulation', 'folder_kit', 'KitRef', 'procedural_refs', 'installed_refs', 'find_kits',
            'kits_fingerprint', 'Voicing', 'one_set', 'voice_kit', 'render_hits', 'choked', 'random_curve',
            'equalise_and_room', 'saturate', 'compress', 'produce']
@@ -216,6 +216,13 @@ for i, (pitch, velocity) in list(enumerate(notes))[first:]:
     os.rename(f'{folder}/part.npy', f'{folder}/{i}.npy')
 """
 
+# %% ../nbs/07_kits.ipynb #d8ce85ca
+def default_soundfont() -> Path|None:
+    "The small General MIDI font that the `pretty_midi` package ships."
+    import pretty_midi
+    path = Path(pretty_midi.__file__).with_name('TimGM6mb.sf2')
+    return path if path.is_file() else None
+
 # %% ../nbs/07_kits.ipynb #926122b3
 def render_notes(font: str|Path, # A .sf2 file
     program: int, is_drum: bool,
@@ -279,13 +286,6 @@ def soundfont_kit(font: str|Path, program: int = 0, # Bank 128 program of a Gene
 def _sample_source(name):
     "Kits that share samples share a source: the AVL Black Pearl and the hydrogen kit of that name are one recording."
     return re.sub(r'^the-|(-?v?\.?\d[\d.]*)+$', '', re.sub(r'[^a-z0-9.]+', '-', name.lower())).strip('-')
-
-# %% ../nbs/07_kits.ipynb #d8ce85ca
-def default_soundfont() -> Path|None:
-    "The small General MIDI font that the `pretty_midi` package ships."
-    import pretty_midi
-    path = Path(pretty_midi.__file__).with_name('TimGM6mb.sf2')
-    return path if path.is_file() else None
 
 # %% ../nbs/07_kits.ipynb #5c04b965
 NAME_RULES = [(r'^(loop|perc|elec|glitch|vinyl|tabla|ambi|guit|bass [^d]|misc|mehackit|arovane|tbd)|choke|grab|roll|flam|swish|scrape|brush ?stir|djembe|cajon|conga|bongo', None),

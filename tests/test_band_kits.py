@@ -1,4 +1,6 @@
 """Drums sampled in the filter bank: labels follow what is played, and what is played is what rendering would give."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 from drumnb.band_kits import BandHits, BandSampler, BandStroke, BandVoice, Sampling, band_kit, band_voices, play_bands, vary_score
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import ARTICULATIONS, DRUMS5
+from drumnb.frames import Augmentation, Entry, FrameStore, Performance, SampledSource, Windows
 from drumnb.grooves import compose_part
 from drumnb.kits import choked, procedural_kit, render_hits
+from drumnb.onsets import Hits
 from drumnb.spectrograms import FPS, LogSpec
 
 SPEC = LogSpec()
@@ -102,10 +106,6 @@ def test_every_class_can_sound(kits):
 
 def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
     "Every stroke has a flash in the song's accompaniment: after any change of tempo it still is where the stroke is."
-    from dataclasses import replace as changed
-
-    from drumnb.frames import Augmentation, Entry, FrameStore, Performance, SampledSource, Windows
-    from drumnb.onsets import Hits
     rng = rng_for('flashes')
     times = np.cumsum(rng.uniform(.3, .6, 60))
     hits = Hits.make(times, np.full(60, 36), np.full(60, .8))
@@ -116,7 +116,7 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
     np.save(tmp_path/'flashes.npy', flashes)
     np.save(tmp_path/'other.npy', np.full((3000, SPEC.n_bins), 1e-3, np.float16))
     entry = Entry('flashes', 'toy:b', 'train', 3000, dict(accompaniment=tmp_path/'flashes.npy'), dict(accompaniment=1.), song.onsets, ('flashes',))
-    other = changed(entry, track='other', arrays=dict(accompaniment=tmp_path/'other.npy'), onsets=song.onsets.shift(1.))
+    other = replace(entry, track='other', arrays=dict(accompaniment=tmp_path/'other.npy'), onsets=song.onsets.shift(1.))
     company, silent = FrameStore([other, entry], SPEC), Sampling(room=0, squeeze=0)
     found = {}
     for together in (0., 1.):

@@ -259,5 +259,6 @@ def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypat
     write_standin('groove', tmp_path)
     for name in ('DATA', 'CACHE'): monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
     exp = experiment(train=train, profile='tiny', mixing=True)
-    with pytest.raises(DrumnbError, match='-p mixing false'): experiments.prepare_data(exp, experiments.all_tracks(exp))
-    assert len(experiments.prepare_data(replace(exp, mixing=False), experiments.all_tracks(exp)).train)
+    with pytest.raises(DrumnbError, match='-p mixing false'): experiments.make_source(exp, experiments.prepare_data(exp, experiments.all_tracks(exp)))
+    as_it_is = replace(exp, mixing=False)
+    assert len(experiments.make_source(as_it_is, experiments.prepare_data(as_it_is, experiments.all_tracks(as_it_is))))
