@@ -179,8 +179,9 @@ def bar_plot(table: pd.DataFrame, # From `score_table` by two columns, indexed b
             key = (name, place) if groups == table.index.names[1] else (place, name)
             mark = '★' if name == t.idxmax() else '≈' if key in tied else ''
             ax.text(j + (names.index(name) - (len(names) - 1)/2)*width, 0.03, mark, ha='center', color='white', fontsize=9, weight='bold')
-    ax.set(xticks=range(len(places)), xticklabels=places, ylim=(0, 1), ylabel='micro F1')
-    ax.legend(ncols=len(names), loc='upper center', bbox_to_anchor=(0.5, 1.14), fontsize=8, columnspacing=1.2)
+    ax.set(xticks=range(len(places)), xticklabels=[str(p).replace('_', '\n').replace('.', '\n') for p in places], ylim=(0, 1), ylabel='micro F1')
+    ax.tick_params(axis='x', labelsize=8)
+    ax.legend(ncols=len(names), loc='lower center', bbox_to_anchor=(0.5, 1.0), fontsize=8, columnspacing=1.2)
     return ax
 
 # %% ../nbs/50_studies.ipynb #1b02e86a
@@ -332,6 +333,8 @@ def conclusions(rows: pd.DataFrame, runs: pd.DataFrame|None = None, goal: float 
     for test in dict.fromkeys(rows['test']):
         t, c = table.xs(test, level='test'), compared[compared['test'] == test].set_index('architecture')
         said.append(_about_best(test, t, c))
+        trained_on, _, own = test.rpartition(' → ')
+        if trained_on not in ('', own): continue   # the goal is for songs of the kind that was learnt from
         if (low := ordered(t.index[t['micro_f1'] < goal])) and len(low) < len(t): said.append(f'Below {goal:.2f} on {test}: {_listed(low)}.')
         elif low: said.append(f'None of the {len(t)} reaches {goal:.2f} on {test}.' if len(t) > 1 else f'That is below {goal:.2f}.')
     epochs = runs.groupby('architecture')['epochs'].max() if runs is not None and 'epochs' in runs else []
