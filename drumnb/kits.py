@@ -443,7 +443,7 @@ def one_set(strokes: tuple, # Of anything with a velocity
 
 def voice_kit(kits: list[Kit], # Instruments are drawn from these, group by group
     rng: np.random.Generator,
-    variety: float = 1. # 0 plays the first kit as it is
+    variety: float = 1. # 0 plays the first kit at its own levels and tuning; how dull a soft stroke is stays drawn
 ) -> dict[str, Voicing]:
     "Draw the instruments of a song from one or several kits and vary each."
     voices, curve = {}, rng.uniform(.7, 1.5) if variety else 1.

@@ -7,7 +7,7 @@ __all__ = ['SLOWEST', 'FASTEST', 'BEAT_FPS', 'BEAT_WINDOW', 'import_madmom', 'tr
            'beats_cache', 'beats_for', 'count_beats', 'beat_scores']
 
 # %% ../../nbs/40_beats.ipynb #fb2f90e9
-import importlib, importlib.metadata, threading
+import importlib, importlib.metadata, re, threading
 from pathlib import Path
 import numpy as np
 from ..audio import SAMPLE_RATE
@@ -51,6 +51,7 @@ def read_beats(path: str|Path) -> np.ndarray: # (n, 2): seconds, position in the
     except (UnicodeDecodeError, IsADirectoryError): raise DrumnbError(f'{path}: not a text file; expected lines of seconds and position in the bar') from None
     rows = []
     for n, line in enumerate(lines, 1):
+        if re.search(r'\d,\d+\s*[;\t ]\s*\d', line.split('#')[0]): raise DrumnbError(f'{path}, line {n}: {line.strip()!r}; expected a decimal point, found a comma')
         words = line.split('#')[0].replace(',', ' ').replace(';', ' ').split()
         if not words or (not rows and words[0][0].isalpha()): continue
         try: rows.append((float(words[0]), float(words[1]) if len(words) > 1 else 0.0))
