@@ -25,11 +25,13 @@ ROOT = HERE.parent
 TITLE = 'Automatic drum transcription'
 SUBTITLE = 'From sound to sheet music in executable notebooks'
 PARTS = {'0': 'Sound and score', '1': 'Architectures', '2': 'Data', '3': 'Method', '4': 'Tatums', '5': 'Studies', '6': 'Use', '7': 'Appendices'}
+PART_NUMBERS = {name: f'Part {roman}' for name, roman in zip(PARTS.values(), ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII'))}   # appendices have none
 LAST = '00_core'                                            # stands first in the library and last in the book
 READER = ('markdown+lists_without_preceding_blankline-raw_tex-latex_macros-definition_lists-example_lists-fancy_lists-line_blocks'
           '-simple_tables-multiline_tables-grid_tables-subscript-superscript-auto_identifiers-implicit_figures-blank_before_header'
           '-blank_before_blockquote-yaml_metadata_block-pandoc_title_block-inline_notes-implicit_header_references-native_divs-native_spans')
 KINDS = {'fig': 'figure', 'tbl': 'table', 'eq': 'equation', 'sec': 'section'}
+BREAK, LONG_WORD = '\u200b', 11                             # a place where a word may break; characters of a word that needs one
 LINES_SHOWN = 40                                            # of printed output; the rest is counted
 
 
@@ -233,6 +235,8 @@ def strip_terminal(words: str) -> str:
     words = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', words)
     lines = [line.rsplit('\r', 1)[-1] for line in words.replace('\r\n', '\n').split('\n')]
     lines = [line.replace(str(ROOT), '.').replace(str(Path.home()), '~') for line in lines]
+    lines = [re.sub(r'<([\w.]+) object at 0x[0-9a-f]+>', r'<\1>', re.sub(r'(/[\w.-]+)*/tmp\w{6,}', '…', line)) for line in lines]       # other names in every run
+    lines = [re.sub(r'(?<![\w.])\d+\.\d{7,}(?![\w.])', lambda m: f'{float(m[0]):.5g}', re.sub(r'\bnp\.(?:float|int)\d+\(([^()]*)\)', r'\1', line)) for line in lines]  # digits that nobody reads
     return '\n'.join(line.rstrip() for line in lines if not re.search(r'\d+%\|.*\| *\d+/\d+', line)).strip('\n')
 
 
@@ -742,6 +746,57 @@ def table_rows(table: dict) -> tuple[list, list]:
     return head, body
 
 
+def walk_cells(table: dict, change) -> dict:
+    "Change what the cells of a table hold, in place."
+    for row in [*table['c'][3][1], *[r for part in table['c'][4] for r in [*part[2], *part[3]]]]:
+        for cell in row[1]:
+            cell[4] = walk(cell[4], change)
+    return table
+
+
+def breakable(kinds: tuple):
+    "What lets long names break after a sign and keeps intervals whole."
+    def change(node):
+        if node['t'] in ('Str', 'Code') and node['t'] in kinds:
+            words = node['c'] if node['t'] == 'Str' else node['c'][1]
+            if len(words) > LONG_WORD:
+                words = re.sub(r'(?<=[_,:/+=@])(?=\w)|(?<=[a-z])(?=\.[a-z])', BREAK, words)
+            return [{**node, 'c': words if node['t'] == 'Str' else [node['c'][0], words]}]
+        if node['t'] in ('Plain', 'Para'):
+            words = node['c']
+            held = [el('Str', '\u00a0') if w['t'] == 'Space' and 0 < k < len(words) - 1 and binds(words[k - 1], words[k + 1]) else w for k, w in enumerate(words)]
+            return [{**node, 'c': walk(held, change)}]
+    return change
+
+
+def binds(left: dict, right: dict) -> bool:
+    "Whether these two words of a table must stand on one line."
+    left, right = (w['c'] if w['t'] == 'Str' else '' for w in (left, right))
+    return bool(re.fullmatch(r'\[\S+,', left)) or left == '±' or right in ('≈', '±') or left.isdigit() and right == '%'
+
+
+def tidy_table(table: dict, may_break: tuple = ('Str',)) -> dict:
+    "A table as a reader wants it: without the row numbers of a data frame, one line of names, numbers to the right, long names that may break."
+    table = walk_cells(copy.deepcopy(table), breakable(may_break))
+    head, body = table_rows(table)
+    n = len(table['c'][2])
+    plain = [row for row in body if len(row) == n]
+    if n > 1 and plain and len(plain) == len(body) and all(len(row) == n and not text_of(row[0][4]).strip() for row in head) and [text_of(row[0][4]).strip() for row in plain] == [str(i) for i in range(len(plain))]:
+        table['c'][2] = table['c'][2][1:]
+        for row in [*head, *body]:
+            del row[0]
+        n -= 1
+    head, rows = table_rows(table)[0], table['c'][3][1]
+    if len(head) == 2 and all(len(row) == n for row in head):
+        upper, lower = ([text_of(cell[4]).strip() for cell in row] for row in head)
+        named = [j for j, word in enumerate(lower) if word]
+        if named == list(range(len(named))) and len(named) < n and all(not upper[j] or j == 0 and len(named) == 1 for j in named):
+            for j in named:
+                head[0][j][4] = head[1][j][4]
+            del rows[1]
+    return align_numbers(table)
+
+
 def align_numbers(table: dict) -> dict:
     "The table with columns of numbers to the right and words to the left, head and body alike."
     table = copy.deepcopy(table)
@@ -751,7 +806,7 @@ def align_numbers(table: dict) -> dict:
     for j in range(n):
         words = [text_of(row[j][4]).strip() for row in plain]
         right = bool(words) and sum(map(is_numeric, words)) > .6 * len(words) and any(re.search(r'\d', w) for w in words)
-        table['c'][2][j][0] = el('AlignRight' if right else 'AlignLeft')
+        table['c'][2][j] = [el('AlignRight' if right else 'AlignLeft'), el('ColWidthDefault')]   # pandoc would give columns of a pipe table the widths of their dashes
         for row in [*head, *body]:
             if len(row) == n:
                 row[j][1] = el('AlignDefault')

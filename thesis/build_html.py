@@ -11,12 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
-from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, arguments, attr, commit_line, copyright_line, div, document, el, elements, pairs_of, pandoc,
-                  read_chapters, text_of, walk, without_references)
+from book import (HERE, PART_NUMBERS, ROOT, SUBTITLE, TITLE, Book, BookError, arguments, attr, commit_line, copyright_line, div, document, el, elements, pairs_of, pandoc,
+                  read_chapters, table_rows, text_of, tidy_table, walk, without_references)
 
 MIME = {'png': 'image/png', 'svg': 'image/svg+xml', 'jpg': 'image/jpeg', 'jpeg': 'image/jpeg', 'gif': 'image/gif'}
-KIND_WORDS = {'export': 'library code', 'imports': 'imports', 'checks': 'checks', 'drawing': 'code of the figure', 'plain': 'code'}
+KIND_WORDS = {'export': 'library code', 'imports': 'imports', 'checks': 'checks', 'drawing': 'code of what is shown', 'plain': 'code'}
 FRONT, BACK = 'index', 'bibliography'
+
+
+def titled(part: str) -> str:
+    return f'{PART_NUMBERS[part]}: {part}' if part in PART_NUMBERS else part
 
 
 def raw(words: str) -> dict:
@@ -41,7 +45,8 @@ def for_html(book: Book, blocks: list) -> list:
         if t == 'CodeBlock' and 'printed' in node['c'][0][1]:
             return [raw(f'<pre class="printed" tabindex="0">{html.escape(node["c"][1])}</pre>')]
         if t == 'Table':
-            return [raw('<div class="scroll" tabindex="0" role="region" aria-label="Table">'), align_numbers(node), raw('</div>')]
+            node = tidy_table(node)
+            return [raw(f'<div class="scroll{" wide" if is_wide(node) else ""}" tabindex="0" role="region" aria-label="Table">'), node, raw('</div>')]
         if t == 'Image':
             return image(node)
         if t == 'Header':
@@ -59,6 +64,12 @@ def for_html(book: Book, blocks: list) -> list:
             return captioned(node, change)
         return None
     return walk(copy.deepcopy(blocks), change)
+
+
+def is_wide(table: dict, letters: int = 80) -> bool:
+    head, body = table_rows(table)
+    widths = [max(len(text_of(cell[4]).strip()) for cell in column) + 2 for column in zip(*(row for row in [*head, *body] if len(row) == len(table['c'][2])))]
+    return sum(widths) > letters
 
 
 def folded(node: dict) -> list:
@@ -119,7 +130,7 @@ def contents(book: Book, current: str = '') -> str:
     rows[first:first] = [bibliography] if book.references else []
     for group, slug, number, title in rows:
         if group != part:
-            out.append(('</ol>' if part is not None or out else '') + (f'<p class="part">{html.escape(group)}</p>' if group else '') + '<ol>')
+            out.append(('</ol>' if part is not None or out else '') + (f'<p class="part">{html.escape(titled(group))}</p>' if group else '') + '<ol>')
             part = group
         here = ' aria-current="page"' if slug == current else ''
         out.append(f'<li><a href="#page-{slug}"{here}><span class="number">{number}</span> {title}</a></li>')
@@ -141,7 +152,7 @@ def sections(chapter) -> list:
 
 def chapter_page(book: Book, chapter) -> str:
     word = 'Appendix' if chapter.appendix else 'Chapter'
-    head = (f'<header class="chapter"><p class="kicker">{html.escape(chapter.part)} · {word} {chapter.number}</p>'
+    head = (f'<header class="chapter"><p class="kicker">{html.escape(titled(chapter.part))} · {word} {chapter.number}</p>'
             f'<h1 id="sec-{chapter.slug}">{inline_cached(chapter)}</h1>'
             + (f'<p class="summary">{inline(chapter.summary)}</p>' if chapter.summary else '') + '</header>')
     inside = sections(chapter)
@@ -158,7 +169,7 @@ def front_page(book: Book) -> str:
     parts, seen = [], None
     for c in book.chapters:
         if c.part != seen:
-            parts.append(('</dl></section>' if seen else '') + f'<section class="part"><h3>{html.escape(c.part)}</h3><dl>')
+            parts.append(('</dl></section>' if seen else '') + f'<section class="part"><h3>{html.escape(titled(c.part))}</h3><dl>')
             seen = c.part
         parts.append(f'<dt><span class="number">{c.number}</span> <a href="#page-{c.slug}">{inline_cached(c)}</a></dt><dd>{inline(without_references(c.summary))}</dd>')
     return (f'<header class="title"><h1 id="sec-title">{html.escape(TITLE)}</h1><p class="subtitle">{html.escape(SUBTITLE)}</p>'

@@ -7,13 +7,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from book import (HERE, ROOT, SUBTITLE, TITLE, Book, BookError, align_numbers, arguments, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
-                  pandoc, read_chapters, table_rows, text_of, tree_of, walk)
+from book import (BREAK, HERE, PART_NUMBERS, ROOT, SUBTITLE, TITLE, Book, BookError, arguments, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
+                  pandoc, read_chapters, table_rows, text_of, tidy_table, tree_of, walk, walk_cells)
 
 EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 16, 14, 24  # as they stand on paper
 TEXT_WIDTH = 6.1                                            # inches
 FIGURE_WIDTH = 7.2                                          # inches of a figure that fills the text
-LONG_CELL, WIDE_TABLE = 34, 108                             # characters
+WIDE_TABLE = 104                                            # characters
+TABLE_SIZE = 8.6                                            # points
 
 
 def raw(words: str) -> dict:
@@ -121,48 +122,46 @@ def wrapped(line: str, width: int = 98) -> str:
     while len(line) > width:
         cut = max(line.rfind(', ', 0, width) + 1, line.rfind(' ', 0, width))
         if cut <= max(len(line) - len(line.lstrip()), width // 3):      # one long word
-            break
+            cut = max([line.rfind(sign, 0, width) + 1 for sign in '([{.,='] + [0])
+            if cut <= width // 3:
+                cut = width
         out.append(line[:cut].rstrip())
         line = indent + line[cut:].lstrip()
     return '\n'.join([*out, line])
 
 
 def printed(node: dict) -> list:
-    lines = [piece for line in node['c'][1].split('\n') for piece in wrapped(line, 100).split('\n')]
+    lines = [piece for line in node['c'][1].split('\n') for piece in wrapped(line, 96).split('\n')]
     if len(lines) > PRINTED_LINES:
         lines = [*lines[:PRINTED_LINES - 1], f'… and {len(lines) - PRINTED_LINES + 1} more lines']
-    return [raw('#printed['), el('CodeBlock', [attr(), '\n'.join(lines)]), raw(']')]
+    return [raw(f'#printed({string(chr(10).join(lines))})')]
 
 
 def table(node: dict, change) -> list:
-    "A table that fits: columns of long words share what is left of the width, and the letters shrink when that is not enough."
-    node = align_numbers(node)
+    "A table that fits: wide columns give way as far as their longest word lets them, and the letters shrink when that is not enough."
+    node = tidy_table(node, ('Str', 'Code'))
     head, body = table_rows(node)
     n = len(node['c'][2])
     widths, words = [0] * n, [0] * n
     for row in [*head, *body]:
         for j, cell in enumerate(row if len(row) == n else []):
-            letters, wider = text_of(cell[4]).strip(), 1.12 if any(True for _ in elements(cell[4], 'Code')) else 1
-            widths[j] = max(widths[j], round(len(letters) * wider))
-            words[j] = max([words[j], *(round(len(w) * wider) for w in letters.split())])
-    if sum(widths) + 2 * n > WIDE_TABLE and max(widths) > LONG_CELL:
-        # columns of words give way, in proportion to what they hold; the others keep what they need
-        gives = [w > LONG_CELL / 2 and word < .7 * w for w, word in zip(widths, words)]
-        rest = WIDE_TABLE - sum(w + 2 for w, g in zip(widths, gives) if not g)
-        share = sum(w ** .7 for w, g in zip(widths, gives) if g) or 1
-        wish = [max(word + 2, rest * w ** .7 / share) if g else w + 2 for w, word, g in zip(widths, words, gives)]
+            letters = text_of(cell[4]).strip()
+            wider = (1.12 if any(True for _ in elements(cell[4], 'Code')) else 1) * (1.08 if row in head else 1)
+            widths[j] = max(widths[j], round(len(letters.replace(BREAK, '')) * wider))
+            words[j] = max([words[j], *(round(len(w) * wider) for w in re.split(f'[ \n{BREAK}]', letters))])
+    size = TABLE_SIZE
+    if sum(widths) + 2 * n > WIDE_TABLE:
+        least = [min(w, word) + 2 for w, word in zip(widths, words)]
+        spare = WIDE_TABLE - sum(least)
+        if spare < 0:
+            size, spare = max(.6, WIDE_TABLE / sum(least)) * TABLE_SIZE, 0
+        wants = [max(w + 2 - l, 0) ** .7 for w, l in zip(widths, least)]
+        wish = [l + spare * want / (sum(wants) or 1) for l, want in zip(least, wants)]
         for j, spec in enumerate(node['c'][2]):
             spec[1] = el('ColWidth', round(wish[j] / sum(wish), 4))
     node['c'][1] = [None, []]
     node['c'][0] = attr()
-    return [raw('#shrink['), walk_cells(node, change), raw(']')]
-
-
-def walk_cells(node: dict, change) -> dict:
-    for row in [*node['c'][3][1], *[r for part in node['c'][4] for r in [*part[2], *part[3]]]]:
-        for cell in row[1]:
-            cell[4] = walk(cell[4], change)
-    return node
+    return [raw(f'#table-size({size:.2f}pt)['), walk_cells(node, change), raw(']')]
 
 
 # ---- the whole book
@@ -190,7 +189,7 @@ def source_of(book: Book) -> str:
         if chapter.part != part:
             inside = [c for c in book.chapters if c.part == chapter.part]
             names = ' #linebreak() '.join(typst_of([el('Plain', c.title)]).strip() for c in inside)
-            out.append(f'#part[{chapter.part}][{names}]\n')
+            out.append(f'#part({string(PART_NUMBERS.get(chapter.part, ""))})[{chapter.part}][{names}]\n')
             part = chapter.part
         if chapter.appendix and not in_appendix:
             out.append('#set heading(numbering: "A.1")\n#counter(heading).update(0)\n#chapter-word.update("Appendix")\n')
@@ -244,7 +243,7 @@ def unprintable(source: str) -> list[str]:
     known = set()
     for name in ('DejaVuSans', 'DejaVuSansMono', 'STIXGeneral'):
         known |= set(TTFont(font_folder() / f'{name}.ttf', lazy=True).getBestCmap())
-    return [f'no font has the character {c!r} (U+{ord(c):04X})' for c in sorted(set(source)) if ord(c) > 0x2FF and ord(c) not in known and not 0x1D400 <= ord(c) < 0x1D800]
+    return [f'no font has the character {c!r} (U+{ord(c):04X})' for c in sorted(set(source)) if ord(c) > 0x2FF and c != BREAK and ord(c) not in known and not 0x1D400 <= ord(c) < 0x1D800]
 
 
 def font_folder() -> Path:
