@@ -342,7 +342,7 @@ def conclusions(rows: pd.DataFrame, runs: pd.DataFrame|None = None, goal: float 
         each = [f"{a.replace('_', ' ')} {epochs[a]:.0f}" for a in ordered(epochs.index)]
         said.append(f"They were not trained equally long ({', '.join(each)} epochs), so a difference may be one of training and not of architectures.")
     seeds = table['seeds'].min()
-    if seeds < 3: said.append(f"There {'is one seed' if seeds == 1 else f'are {seeds} seeds'} for some of these figures, so a difference may be one of seeds and not of architectures.")
+    if seeds < 3: said.append(f"There {'is one seed' if seeds == 1 else f'are {seeds} seeds'} for {'all' if table['seeds'].max() == seeds else 'some'} of these figures, so a difference may be one of seeds and not of architectures.")
     return said + (_about_cost(runs) if runs is not None and runs['architecture'].nunique() > 1 else [])
 
 def _listed(names): return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]])).replace('_', ' ')
