@@ -318,7 +318,7 @@ def plot_history(history: History, ax=None # Matplotlib axes; made when missing
     other.plot(t.epoch, t.micro_f1, color='#D55E00', label='validation micro F1')
     other.axvline(history.best['epoch'], ls=':', color='0.4', lw=1)
     ax.set(xlabel='epoch', ylabel='loss', ylim=(0, None)); other.set(ylabel='micro F1', ylim=(0, 1.02))
-    ax.legend(*[a + b for a, b in zip(ax.get_legend_handles_labels(), other.get_legend_handles_labels())], loc='center')
+    ax.legend(*[a + b for a, b in zip(ax.get_legend_handles_labels(), other.get_legend_handles_labels())], loc='lower center', bbox_to_anchor=(.5, 1), ncols=3, fontsize=8)
     return ax
 
 # %% ../nbs/30_training.ipynb #2637d2f9

@@ -10,6 +10,7 @@ __all__ = ['LARGEST', 'CLOSE', 'LEVELS_DB', 'test_song', 'largest_difference', '
 # %% ../nbs/65_weights.ipynb #e358cd21
 import contextlib, copy, hashlib, platform, re, subprocess, tempfile, time
 from dataclasses import replace
+import re
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from . import audio

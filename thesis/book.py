@@ -759,6 +759,8 @@ def breakable(kinds: tuple):
     def change(node):
         if node['t'] in ('Str', 'Code') and node['t'] in kinds:
             words = node['c'] if node['t'] == 'Str' else node['c'][1]
+            if node['t'] == 'Str':
+                words = re.sub(r'^([\[(*]*)-(?=[\d.])|(?<=\de)-(?=\d)', lambda m: (m[1] or '') + '−', words)        # a minus, which does not break
             if len(words) > LONG_WORD:
                 words = re.sub(r'(?<=[_,:/+=@])(?=\w)|(?<=[a-z])(?=\.[a-z])', BREAK, words)
             return [{**node, 'c': words if node['t'] == 'Str' else [node['c'][0], words]}]
