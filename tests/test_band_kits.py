@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drumnb.band_kits import BandHits, BandSampler, BandStroke, BandVoice, Sampling, band_kit, band_voices, play_bands, vary_score
+from drumnb.band_kits import BandHits, BandSampler, BandStroke, BandVoice, Sampling, band_kit, band_voices, play_bands, rattle_bands, vary_score
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import ARTICULATIONS, DRUMS5
 from drumnb.frames import Augmentation, Entry, FrameStore, Performance, SampledSource, Windows
@@ -58,6 +58,20 @@ def test_a_varied_score_keeps_its_times_and_adds_nothing(seed):
     varied = vary_score(hits, rng)
     assert set(varied.times) <= set(hits.times) and len(varied.times) <= len(hits.times)
     assert ((varied.velocities >= .02) & (varied.velocities <= 1)).all()
+
+
+def test_answers_come_when_something_is_struck_and_leave_the_labels(kits):
+    "Wires under a kick and a tom, plates beside a snare: softer than a stroke of their own, none before it, and not in the labels."
+    rng = rng_for('answers')
+    voices = band_voices(kits, {'kick', 'tom_low', 'snare', 'hat_closed', 'ride'}, rng, PLAIN, SPEC.frequencies)
+    own = {a: play_bands(hits_of((.5, a, 1.)), voices, 150, SPEC.n_bins, rng_for('own')).sum() for a in ('snare', 'hat_closed')}
+    for struck, answering in (('kick', 'snare'), ('tom_low', 'snare'), ('snare', 'hat_closed')):
+        energy = rattle_bands(hits_of((.5, struck, 1.)), voices, 150, SPEC.frequencies, rng, 1.)
+        assert energy[:45].max() == 0 and 0 < energy.sum() < own[answering]
+    assert not rattle_bands(hits_of((.5, 'ride', 1.)), voices, 150, SPEC.frequencies, rng, 1.).any()
+    hits, crop = hits_of((1., 'kick', .9), (1.5, 'snare', .9)), dict(seconds=3., start=0., n=250, speed=1.)
+    alone, together = (BandSampler(SPEC, replace(PLAIN, rattle=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[1] for share in (0., 1.))
+    assert alone.onsets().equals(together.onsets())
 
 
 def test_loudness_adds_as_energy_does(kits):

@@ -90,6 +90,13 @@ def test_a_difference_within_the_interval_is_not_a_win(isolated):
     assert all(('≈' in table.loc[a, t]) == (word == 'not told apart') for (t, a), word in verdict.items())
 
 
+def test_the_goal_is_about_songs_of_the_kind_that_was_learnt():
+    rows = made('vit', RATES['vit'])
+    pair = lambda name: rows[rows['test'] == 'a'].assign(test=name)
+    assert any('0.80' in s for s in studies.conclusions(pair('a → a')))
+    assert not any('0.80' in s for s in studies.conclusions(pair('b → a')))
+
+
 def test_conclusions_take_their_numbers_from_the_table():
     rows = pd.concat([made(a, RATES[a]) for a in ('crnn', 'vit')])
     best = float(micro_f1(studies.main_rows(rows).query("architecture == 'crnn' and test == 'a'")))

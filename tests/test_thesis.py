@@ -218,6 +218,51 @@ def test_the_pdf(small, tmp_path):
     assert build_pdf.unprintable('plain ♪ \U0001F941') == ["no font has the character '🥁' (U+1F941)"]
 
 
+def one_table(markdown, may_break=('Str',)):
+    return book.tidy_table(book.blocks_of(markdown)[0], may_break)
+
+
+def words_of(table):
+    return [[book.text_of(cell[4]).strip() for cell in row] for rows in book.table_rows(table) for row in rows]
+
+
+def test_tables_are_tidied():
+    "Row numbers go, other first columns stay; a minus is one; an interval stays whole and a long name may break; nothing else changes."
+    numbered = '| | kit | F1 |\n|---|---|---|\n| 0 | groove:dtm,few=8 | -0.5 [0.1, 0.9] |\n| 1 | b | 2e-02 |'
+    rows = words_of(one_table(numbered))
+    assert [len(r) for r in rows] == [2, 2, 2]
+    assert rows[1] == [f'groove:{book.BREAK}dtm,{book.BREAK}few={book.BREAK}8', '−0.5 [0.1,\u00a00.9]'] and rows[2] == ['b', '2e−02']
+    kept = words_of(one_table(numbered.replace('| 1 |', '| 2 |')))
+    assert kept[1][0] == '0' and kept[2][0] == '2'
+    assert words_of(one_table('| songs | kit |\n|---|---|\n| 0 | a |\n| 1 | b |'))[1][0] == '0'
+    wide = book.blocks_of('| a | b |\n|-|--------|\n| ' + 'word ' * 20 + '| x |')[0]
+    assert wide['c'][2][0][1]['t'] == 'ColWidth' and all(spec[1]['t'] == 'ColWidthDefault' for spec in book.tidy_table(wide)['c'][2])
+
+
+def test_a_data_frame_has_one_line_of_names():
+    html = '<table><thead><tr><th></th><th>a</th><th>b</th></tr><tr><th>kits</th><th></th><th></th></tr></thead><tbody><tr><th>x</th><td>1</td><td>2</td></tr></tbody></table>'
+    assert words_of(book.tidy_table(book.blocks_of(html, 'html')[0])) == [['kits', 'a', 'b'], ['x', '1', '2']]
+    assert len(words_of(book.tidy_table(book.blocks_of(html.replace('<th>kits</th><th></th>', '<th>kits</th><th>c</th>'), 'html')[0]))) == 3
+
+
+def test_printed_words_hold_nothing_of_the_machine():
+    said = book.strip_terminal("/tmp/tmpab12cd_x/a.txt: gone\n<ray.tune.Thing object at 0x7faca1b2>\n0.0052927268460443155 np.float32(0.25) 1.2345678 v1.23456789.2")
+    assert said == '…/a.txt: gone\n<ray.tune.Thing>\n0.0052927 0.25 1.2346 v1.23456789.2'
+
+
+def test_a_long_table_goes_on_over_the_page(tmp_path):
+    "Every row of a table of 150 lines is printed at a place of its own."
+    import typst
+    lines = '\n'.join(f'| row {i} | x |' for i in range(150))
+    cells = [md('# One\n> a\n\nBefore.\n\n| name | value |\n|---|---|\n' + lines)]
+    made = book.read_book(write(tmp_path / 'chapters', _01_one=cells), [tmp_path])
+    path, complaints = build_pdf.compile_pdf(build_pdf.source_of(made), made, tmp_path)
+    work = tmp_path / 'typst'
+    (work / 'book.typ').write_text((work / 'book.typ').read_text(encoding='utf-8') + '\n#context [#metadata(counter(page).final().first()) <pages>]', encoding='utf-8')
+    found = json.loads(typst.query(str(work / 'book.typ'), '<pages>', field='value', one=True, root=str(work), font_paths=[str(build_pdf.font_folder())], ignore_system_fonts=True))
+    assert complaints == [] and found >= 4
+
+
 @given(st.text(alphabet='ab ,', max_size=400), st.integers(0, 120))
 @settings(max_examples=60, deadline=None)
 def test_long_lines_of_code_are_continued(words, indent):
