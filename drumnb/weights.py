@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST', 'CLOSE', 'LEVELS_DB', 'test_song', 'largest_difference', 'write_half', 'kit_facts', 'data_facts',
            'sound_refs', 'stroke_interval', 'drum_scores', 'track_scores', 'failures', 'file_speed', 'model_card',
-           'experiment_of', 'refit', 'card_facts', 'choose_level', 'find_result', 'ship']
+           'experiment_of', 'refit', 'card_facts', 'choose_level', 'answer_together', 'find_result', 'ship']
 
 # %% ../nbs/65_weights.ipynb #e358cd21
 import contextlib, copy, hashlib, platform, re, subprocess, tempfile, time
@@ -22,7 +22,7 @@ from .spectrograms import feature_spec
 from .grooves import compose_part
 from .kits import KitRef, find_kits, procedural_kit, render_hits
 from .accompaniment import default_soundfont, find_soundfonts
-from .models.zoo import count_parameters, load_model, save_model
+from .models.zoo import Ensemble, count_parameters, load_model, save_model
 from .datasets.core import get_dataset
 from .frames import FrameStore, Normaliser, prepare
 from .inference import GRID, activations, choose_threshold, cross_check, fit_outputs, judge_outputs, outputs_report
@@ -217,14 +217,15 @@ def refit(exp: Experiment, model, meta: dict, # The model as it ships, and its d
     for name, store in tests.items(): judged[name] = outputs_report(*judge_outputs(sampled_outputs(exp, model, normaliser, store, 40), calibration, velocity, spec, threshold, picking))
     return calibration, velocity, {k: v for k, v in judged.items() if v}
 
-def card_facts(result, exp: Experiment, path: Path, rows: pd.DataFrame, judged: dict, levels: dict = {}) -> dict:
+def card_facts(results: list, exp: Experiment, path: Path, rows: pd.DataFrame, judged: dict, levels: dict = {}) -> dict:
     "Everything the card says."
-    i, (model, meta), code = result.info, load_model(path), code_version()
+    i, (model, meta), code = results[0].info, load_model(path), code_version()
+    each = lambda say: ', '.join(dict.fromkeys(say(r) for r in results))
     hours = f"{i['train_hours']:.1f} h" if 'train_hours' in i else 'not told'
     heard = 'performances, every crop on other instruments' if exp.sampling else 'rendered audio'
-    settings = {'run': f'`{result.run}`', 'commit of the training': f"`{(i.get('commit') or 'unknown')[:12]}`" + (' with changes' if i.get('dirty') else ''), 'commit of the shipping': f"`{(code['commit'] or 'unknown')[:12]}`",
-        'architecture': exp.architecture, 'parameters': f'{count_parameters(model):,}', 'size': f'{path.stat().st_size/1e6:.2f} MB, 16-bit', 'threshold': meta['threshold'], heard: hours,
-        'training': f"{i.get('train_seconds', 0)/60:.0f} min of wall time, {i.get('threads', '?')} thread(s)", 'validation F1': f"{i['validation_micro_f1']:.3f}",
+    settings = {'run' if len(results) == 1 else 'runs, whose models answer together': each(lambda r: f'`{r.run}`'), 'commit of the training': each(lambda r: f"`{(r.info.get('commit') or 'unknown')[:12]}`" + (' with changes' if r.info.get('dirty') else '')), 'commit of the shipping': f"`{(code['commit'] or 'unknown')[:12]}`",
+        'architecture': each(lambda r: r.config['architecture']), 'parameters': f'{count_parameters(model):,}', 'size': f'{path.stat().st_size/1e6:.2f} MB, 16-bit', 'threshold': meta['threshold'], heard: hours,
+        'training': f"{sum(r.info.get('train_seconds', 0) for r in results)/60:.0f} min of wall time, {i.get('threads', '?')} thread(s)", 'validation F1 in training': each(lambda r: f"{r.info['validation_micro_f1']:.3f}"),
         'speed': f'{file_speed(path):.0f} times real time from WAV to CSV, one thread of {_processor()}'}
     if levels: settings['level of the input'] = f"RMS {exp.features['rms']}, the best on validation: " + ', '.join(f'{db:+.0f} dB {f:.3f}' for db, f in levels.items())
     return dict(name=path.stem, vocabulary=meta['vocabulary'], settings=settings, rows=rows, judged=judged, data=data_facts(exp), fingerprint=i['fingerprint'], absent=len(i.get('absent', [])),
@@ -258,6 +259,16 @@ def choose_level(exp: Experiment, model, meta: dict, # The model and its descrip
         if best is None or table[db] > table[best[0]]: best = (db, features['rms'], threshold)
     return best[1], best[2], table
 
+# %% ../nbs/65_weights.ipynb #e5e3b1e4
+def answer_together(paths: list # Of models of the same drums and features
+) -> tuple: # `Ensemble`, the description of the first
+    "Models of several runs as one."
+    models, metas = zip(*map(load_model, paths))
+    for path, m in zip(paths, metas):
+        if any(m.get(k) != metas[0].get(k) for k in ('features', 'vocabulary', 'picking')): raise DrumnbError(f'{path}: other features, drums or peaks than those of {paths[0]}; only models that hear the same can answer together')
+    mean, std = (np.array([m['normaliser'][k] for m in metas], np.float32) for k in ('mean', 'std'))
+    return Ensemble(list(models), mean, std).eval(), metas[0]
+
 # %% ../nbs/65_weights.ipynb #6b48ee80
 def find_result(run: str|Path # Name of a run, or the path of its JSON
 ):
@@ -268,7 +279,7 @@ def find_result(run: str|Path # Name of a run, or the path of its JSON
     return load_result(found[0])
 
 # %% ../nbs/65_weights.ipynb #1bf6b8aa
-def ship(run: str|Path, # A finished run
+def ship(run: str|Path|list, # A finished run, or several whose models answer together: the first one's validation and test songs count
     model: str|Path|None = None, # Other weights of the same experiment, such as an average; those of the run by default
     threshold: float|tuple|None = None, # Instead of the run's
     version: int|None = None, # The next number by default
@@ -276,18 +287,19 @@ def ship(run: str|Path, # A finished run
     folder: str|Path|None = None # `drumnb/data/weights` by default
 ) -> Path: # The weights; description and CARD.md lie beside them
     "Put the model of a run into the package, instead of the one before."
-    result = find_result(run)
-    exp, source = experiment_of(result), Path(model) if model else runs_home()/result.study/result.run/'model.safetensors'
+    results = [find_result(r) for r in ([run] if isinstance(run, (str, Path)) else run)]
+    result, exp = results[0], experiment_of(results[0])
+    sources = [Path(model)] if model else [runs_home()/r.study/r.run/'model.safetensors' for r in results]
     folder = Path(folder) if folder else Path(__import__('drumnb').__file__).parent/'data'/'weights'
     before = sorted(folder.glob('*.safetensors'))
     number = version or 1 + max([int(n) for p in before for n in re.findall(r'\d+$', p.stem)], default=0)
-    trained, meta = load_model(source)
+    trained, meta = load_model(sources[0]) if len(sources) == 1 else answer_together(sources)
     tried = {}
     if level:
         louder, threshold, tried = choose_level(exp, trained, meta)
         exp = replace(exp, features={**exp.features, 'rms': louder})
         meta = {**meta, 'features': feature_spec(exp.features).to_dict()}
-    meta = {**meta, 'threshold': meta['threshold'] if threshold is None else threshold, 'run': result.run, 'version': number}
+    meta = {**meta, 'threshold': meta['threshold'] if threshold is None else threshold, 'run': ' + '.join(r.run for r in results), 'version': number}
     path = write_half(folder/f'drumnb-{number}', trained, meta)
     shipped, tests = load_model(path)[0], _stores(exp, 'test')
     normaliser, at = Normaliser.from_dict(meta['normaliser']), meta['threshold']
@@ -295,7 +307,7 @@ def ship(run: str|Path, # A finished run
     calibration, velocity, judged = refit(exp, shipped, meta, at, tests)
     rows = score_model(exp, shipped, normaliser, tests, at) if tests else result.rows
     path = write_half(path, trained, {**meta, 'calibration': calibration.to_dict(), 'velocity': velocity.to_dict(), 'judged': judged})
-    write_text(folder/'CARD.md', model_card(card_facts(result, exp, path, rows, judged, tried)))
+    write_text(folder/'CARD.md', model_card(card_facts(results, exp, path, rows, judged, tried)))
     for old in before:
         if old != path: old.unlink(); old.with_suffix('.json').unlink(missing_ok=True)
     return path

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Put the model of a finished run into the package: 16-bit weights, description and model card in drumnb/data/weights.
 
-    python scripts/ship_weights.py RUN [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5] [--level] [--version N] [--folder DIR]
+    python scripts/ship_weights.py RUN [RUN…] [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5] [--level] [--version N] [--folder DIR]
 
-RUN is the name of a run or the path of its JSON in results/. The data sets of its validation and test parts must be here, because
+RUN is the name of a run or the path of its JSON in results/; the models of several answer together. The data sets of its validation and test parts must be here, because
 confidence is fitted and all scores are computed again with the very weights that ship.
 """
 import argparse
@@ -15,7 +15,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description='Put the model of a finished run into the package.')
-    parser.add_argument('run', help='name of a run, or the path of its JSON')
+    parser.add_argument('run', nargs='+', help='name of a run, or the path of its JSON; the models of several answer together')
     parser.add_argument('--model', metavar='FILE', help='other weights of the same experiment, such as an average')
     parser.add_argument('--threshold', type=float, nargs='+', metavar='T', help="one for all drums or one for each, instead of the run's")
     parser.add_argument('--level', action='store_true', help='choose the level of the input, and the threshold there, on the validation tracks')

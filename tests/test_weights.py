@@ -84,6 +84,22 @@ def test_the_next_version_replaces_the_one_before(shipped, monkeypatch):
     assert tr.load_transcriber(second).threshold == pytest.approx(result.info['threshold'])
 
 
+def test_models_of_several_runs_answer_together(shipped, tmp_path):
+    "What ships says the mean of what its members say, each of which hears its own normalised input; both are on the card."
+    first, _ = shipped
+    other = run_experiment(experiment(**{k: first.config[k] for k in ('train', 'windows', 'profile', 'epochs')}, seed=1, study='toy', threads=1))
+    path = wt.ship([first.run, other.run], folder=tmp_path/'weights')
+    card, (model, meta) = (path.parent/'CARD.md').read_text(), load_model(path)
+    assert model.name == 'ensemble' and all(r.run in card and r.run in meta['run'] for r in (first, other))
+    said, linear = [], wt.feature_spec(meta['features']).linear(wt.test_song(4.))
+    for r in (first, other):
+        member, about = load_model(r.folder/'model.safetensors')
+        said.append(wt.activations(member, wt.PreparedFeatures(linear, wt.feature_spec(about['features']), wt.Normaliser.from_dict(about['normaliser']))))
+    together = wt.activations(model, wt.PreparedFeatures(linear, wt.feature_spec(meta['features']), wt.Normaliser.from_dict(meta['normaliser'])))
+    assert np.abs(together - np.mean(said, 0)).max() < 2e-3 and np.abs(said[0] - said[1]).max() > 1e-2
+    with pytest.raises(DrumnbError, match='only models that hear the same'): wt.answer_together([first.folder/'model.safetensors', wt.save_model(tmp_path/'deaf', load_model(first.folder/'model.safetensors')[0], **{**META, 'vocabulary': ['KD']})])
+
+
 def test_what_cannot_ship_is_said_in_one_line(tmp_path):
     with pytest.raises(DrumnbError, match='no results of this name'): wt.ship('nothing', folder=tmp_path)
     with pytest.raises(DrumnbError, match='train a smaller model'): wt.write_half(tmp_path/'x', make_model('rnn'), META, largest=10)
@@ -93,7 +109,7 @@ def test_what_cannot_ship_is_said_in_one_line(tmp_path):
 def test_weights_in_the_package_keep_the_limits():
     for path in tr.shipped_weights():
         assert path.stat().st_size <= wt.LARGEST and path.with_suffix('.json').exists() and (path.parent/'CARD.md').exists()
-        assert load_model(path)[1]['run'] in (path.parent/'CARD.md').read_text()
+        assert all(run in (path.parent/'CARD.md').read_text() for run in load_model(path)[1]['run'].split(' + '))
 
 
 def test_the_committed_benchmark_keeps_its_promises():
