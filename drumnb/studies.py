@@ -27,7 +27,7 @@ PUBLISHED_NAMES = {'ct': 'conv_transformer'}  # name in the published tables →
 STUDIES = {
     'architecture': dict(purpose='every architecture on the same songs', architectures=ARCHITECTURE_ORDER, datasets=('',), settings={}),
     'learning': dict(purpose='every architecture on more and more songs, tested on the same ones', architectures=ARCHITECTURE_ORDER,
-                     datasets=('synthetic:train=8', 'synthetic:train=20', 'synthetic:train=60'), settings=dict(validation='synthetic', test='synthetic')),
+                     datasets=('synthetic:train=8', 'synthetic:train=20', 'synthetic:train=60'), settings=dict(validation='synthetic', test='synthetic', epochs=4)),
 }
 
 def ordered(names) -> list[str]:
