@@ -216,6 +216,7 @@ def test_the_pdf(small, tmp_path):
     assert '#numbered("fig", "1.1"' in source and 'alt' in source and 'A line falls' in source
     assert 'import secret' not in source and 'assert half' not in source and 'def half' in source
     assert build_pdf.unprintable('plain ♪ \U0001F941') == ["no font has the character '🥁' (U+1F941)"]
+    assert build_pdf.spelt('A1Gう ♪') == 'A1G[U+3046] ♪'  # a name of a file, in what a cell printed
 
 
 def one_table(markdown, may_break=('Str',)):

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 from book import (BREAK, HERE, PART_NUMBERS, ROOT, SUBTITLE, TITLE, Book, BookError, arguments, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
@@ -134,12 +135,17 @@ def printed(node: dict) -> list:
     lines = [piece for line in node['c'][1].split('\n') for piece in wrapped(line, 96).split('\n')]
     if len(lines) > PRINTED_LINES:
         lines = [*lines[:PRINTED_LINES - 1], f'… and {len(lines) - PRINTED_LINES + 1} more lines']
-    return [raw(f'#printed({string(chr(10).join(lines))})')]
+    return [raw(f'#printed({string(chr(10).join(map(spelt, lines)))})')]
+
+
+def spelt(words: str) -> str:
+    "Names of other people's files may hold any character; those that no font has are given by their number."
+    return ''.join(c if has_glyph(c) else f'[U+{ord(c):04X}]' for c in words)
 
 
 def table(node: dict, change) -> list:
     "A table that fits: wide columns give way as far as their longest word lets them, and the letters shrink when that is not enough."
-    node = tidy_table(node, ('Str', 'Code'))
+    node = tidy_table(walk(node, lambda n: [el('Str', spelt(n['c']))] if n['t'] == 'Str' else None), ('Str', 'Code'))
     head, body = table_rows(node)
     n = len(node['c'][2])
     widths, words = [0] * n, [0] * n
@@ -237,13 +243,19 @@ def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
     return path, [*(f'typst: {getattr(w, "message", w)}' for w in warnings), *unprintable(source)]
 
 
+@cache
+def known_characters() -> set:
+    from fontTools.ttLib import TTFont
+    return {c for name in ('DejaVuSans', 'DejaVuSansMono', 'STIXGeneral') for c in TTFont(font_folder() / f'{name}.ttf', lazy=True).getBestCmap()}
+
+
+def has_glyph(c: str) -> bool:
+    return ord(c) <= 0x2FF or c == BREAK or ord(c) in known_characters() or 0x1D400 <= ord(c) < 0x1D800
+
+
 def unprintable(source: str) -> list[str]:
     "Characters that no font of the book has; typst would print an empty box and say nothing."
-    from fontTools.ttLib import TTFont
-    known = set()
-    for name in ('DejaVuSans', 'DejaVuSansMono', 'STIXGeneral'):
-        known |= set(TTFont(font_folder() / f'{name}.ttf', lazy=True).getBestCmap())
-    return [f'no font has the character {c!r} (U+{ord(c):04X})' for c in sorted(set(source)) if ord(c) > 0x2FF and c != BREAK and ord(c) not in known and not 0x1D400 <= ord(c) < 0x1D800]
+    return [f'no font has the character {c!r} (U+{ord(c):04X})' for c in sorted(set(source)) if not has_glyph(c)]
 
 
 def font_folder() -> Path:
