@@ -12,7 +12,7 @@ __all__ = ['PROTOCOLS', 'PROFILES', 'WHERE', 'RECIPE', 'COLUMNS', 'TOLERANCES', 
            'picked', 'train_model', 'note_status', 'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs',
            'model_outputs', 'inference_speed', 'trained', 'run_experiment', 'describe_run', 'excerpt', 'find_template',
            'template_parameters', 'settings_of', 'publish', 'published', 'fulfils', 'check_published', 'run_notebook',
-           'Job', 'make_job', 'run_job', 'run_batch', 'check_data', 'prepare_jobs', 'forget', 'study_jobs']
+           'Job', 'make_job', 'run_job', 'check_data', 'prepare_jobs', 'forget', 'run_batch', 'study_jobs']
 
 # %% ../nbs/32_experiments.ipynb #53c9d159
 import ast, contextlib, difflib, fcntl, hashlib, importlib, json, logging, os, platform, re, shutil, subprocess, sys, threading, time
@@ -817,31 +817,6 @@ def run_job(job: Job, threads: int = 0 # For numerical libraries
         status, message = 'failed', ' '.join((str(e) if isinstance(e, DrumnbError) else f'{type(e).__name__}: {e}').split())
     return dict(run=job.run, status=status, seconds=round(time.monotonic() - start, 1), message=message)
 
-# %% ../nbs/32_experiments.ipynb #20203b06
-def run_batch(jobs: list[Job],
-    at_once: int = 1,          # Jobs that run at the same time
-    address: str|None = None,  # Of a Ray cluster; this machine when None
-    threads: int|None = None,  # A job's; its share of the cores by default
-    force: bool = False        # Run finished jobs again
-) -> pd.DataFrame: # run, status ('finished before', 'done', 'failed'), seconds, message
-    "Run every job that is not finished, with progress; failing jobs are reported, the others finish."
-    if force:
-        for job in jobs: forget(job)
-    jobs = list({(j.study, j.run): j for j in jobs}.values())
-    outcomes = {j.run: dict(run=j.run, status='finished before', seconds=0.0, message=str(j.result)) for j in jobs if j.finished()}
-    pending = [j for j in jobs if j.run not in outcomes]
-    at_once = max(1, min(at_once, len(pending)))
-    threads = threads or (1 if address else max(1, (os.cpu_count() or 1)//at_once))
-    if not address: prepare_jobs(pending)
-    bar = progress(total=len(jobs), initial=len(outcomes), desc='runs', leave=True, miniters=1)
-    with bar, _watching(bar) as active:
-        for outcome in (_run_ray(pending, at_once, threads, address, active) if address or at_once > 1 else _run_here(pending, threads, active)):
-            outcomes[outcome['run']] = outcome
-            bar.update()
-            said = f": {outcome['message']}" if outcome['status'] == 'failed' else ''
-            bar.write(f"{outcome['status']:>6} {outcome['run']} in {outcome['seconds']:.0f} s{said}", file=sys.stderr)
-    return pd.DataFrame([outcomes[j.run] for j in jobs], columns=['run', 'status', 'seconds', 'message'])
-
 # %% ../nbs/32_experiments.ipynb #4a2116f0
 def check_data(jobs: list[Job]):
     "Raise `DrumnbError` for the first job that is not finished and whose tracks cannot be listed; better now than after hours."
@@ -954,6 +929,31 @@ def _run_ray(jobs, at_once, threads, address, active):
                 except ray.exceptions.RayError as e:
                     yield dict(run=job.run, status='failed', seconds=0.0, message=f'its worker died: {str(e).splitlines()[0]}')
     finally: ray.shutdown()
+
+# %% ../nbs/32_experiments.ipynb #20203b06
+def run_batch(jobs: list[Job],
+    at_once: int = 1,          # Jobs that run at the same time
+    address: str|None = None,  # Of a Ray cluster; this machine when None
+    threads: int|None = None,  # A job's; its share of the cores by default
+    force: bool = False        # Run finished jobs again
+) -> pd.DataFrame: # run, status ('finished before', 'done', 'failed'), seconds, message
+    "Run every job that is not finished, with progress; failing jobs are reported, the others finish."
+    if force:
+        for job in jobs: forget(job)
+    jobs = list({(j.study, j.run): j for j in jobs}.values())
+    outcomes = {j.run: dict(run=j.run, status='finished before', seconds=0.0, message=str(j.result)) for j in jobs if j.finished()}
+    pending = [j for j in jobs if j.run not in outcomes]
+    at_once = max(1, min(at_once, len(pending)))
+    threads = threads or (1 if address else max(1, (os.cpu_count() or 1)//at_once))
+    if not address: prepare_jobs(pending)
+    bar = progress(total=len(jobs), initial=len(outcomes), desc='runs', leave=True, miniters=1)
+    with bar, _watching(bar) as active:
+        for outcome in (_run_ray(pending, at_once, threads, address, active) if address or at_once > 1 else _run_here(pending, threads, active)):
+            outcomes[outcome['run']] = outcome
+            bar.update()
+            said = f": {outcome['message']}" if outcome['status'] == 'failed' else ''
+            bar.write(f"{outcome['status']:>6} {outcome['run']} in {outcome['seconds']:.0f} s{said}", file=sys.stderr)
+    return pd.DataFrame([outcomes[j.run] for j in jobs], columns=['run', 'status', 'seconds', 'message'])
 
 # %% ../nbs/32_experiments.ipynb #7fe34621
 def study_jobs(study: str,     # Name of the results folder
