@@ -19,6 +19,7 @@ from .drums import DRUMS5, NAMES
 from .experiments import Experiment, Result, excerpt, load_result
 from .metrics import bootstrap, macro_f1, match, micro_f1, paired_bootstrap, scores
 from .onsets import Onsets, plot_activations, plot_onsets, to_targets
+from .spectrograms import FPS
 
 # %% ../nbs/50_studies.ipynb #4e4315a8
 ARCHITECTURE_ORDER = ('rnn', 'cnn', 'crnn', 'conv_transformer', 'vit')
@@ -48,16 +49,20 @@ def study_results(study: str # Folder below `results_home()`
     if not paths: raise DrumnbError(f'{results_home()/study}: no results yet; `drumnb study {study}` makes them')
     return [load_result(p) for p in paths]
 
-RECIPES = ('rendered once', 'computed kits', 'all kits, any accompaniment', 'all kits, any accompaniment, longer', 'all kits', 'all kits, answering', 'all kits, answering, longer') # In the order they were tried
+RECIPES = ('rendered once', 'computed kits', 'all kits, any accompaniment', 'all kits, any accompaniment, longer', 'all kits', 'all kits, answering', 'all kits, answering, crops of 6 s',
+           'all kits, answering, longer', 'all kits, answering, longer, less dropout', 'all kits, answering, longer, wider') # In the order they were tried
 
 def recipe_of(config: dict) -> str: # For example 'all kits, answering, longer'
-    "How a run for recordings made its drums and what played beside them, in the words of `RECIPES`."
-    sampling, windows = config.get('sampling'), config.get('windows', {})
+    "How a run for recordings made its drums, what played beside them and what listened, in the words of `RECIPES`."
+    sampling, windows, model = (config.get(k) or {} for k in ('sampling', 'windows', 'model'))
     if not sampling: return 'rendered once'
     words = ['computed kits' if sampling.get('kits') == 'procedural' else 'all kits']
     if not config.get('augmentation', {}).get('together'): words.append('any accompaniment')
     if sampling.get('rattle'): words.append('answering')
     if config.get('epochs', 0)*windows.get('batches', 0) > 5000: words.append('longer')
+    if windows.get('frames', 200) != 200: words.append(f"crops of {windows['frames']/FPS:g} s")
+    if model.get('dropout', .3) < .3: words.append('less dropout')
+    if model.get('hidden', 96) > 96: words.append('wider')
     return ', '.join(words)
 
 def load_results(study: str) -> pd.DataFrame: # Columns `experiments.COLUMNS`
