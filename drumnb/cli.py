@@ -151,33 +151,6 @@ def _transcribe(args):
     if len(failed): print(f'drumnb: {len(failed)} of {len(outcomes)} files failed:', *failed['message'], sep='\n  ', file=sys.stderr)
     return 1 if len(failed) else 0
 
-# %% ../nbs/63_cli.ipynb #32adfc69
-def make_parser() -> argparse.ArgumentParser:
-    "The parser of `drumnb`."
-    parser = argparse.ArgumentParser(prog='drumnb', description='Automatic drum transcription: data, experiments and studies.')
-    parser.add_argument('--version', action='version', version=f'drumnb {_version()}')
-    parser.add_argument('-v', '--verbose', action='store_true', help='show what the library logs')
-    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    def command(name, function, text, **kw):
-        sub = commands.add_parser(name, help=text, description=text, **kw)
-        sub.set_defaults(function=function)
-        return sub
-    c = command('datasets', _datasets, 'list data sets: where they are looked for, whether they are whole, how to get them')
-    c.add_argument('names', nargs='*', metavar='NAME', help='only these')
-    c = command('validate', _validate, 'check data sets on disk')
-    c.add_argument('names', nargs='+', metavar='NAME', help='a data set, with options after a colon: mdb:drum_only')
-    c.add_argument('--annotations', action='store_true', help='do not look for the recordings, which are often missing: check the annotations alone')
-    _add_prepare(command('prepare', _prepare, 'compute the features of data sets ahead of the first run'))
-    _add_run(command('run', _run, 'run one experiment template through papermill'))
-    _add_study(command('study', _study, 'run every experiment of a study and print its table'))
-    _add_search(command('search', _search, 'search settings of an architecture by validation micro F1'))
-    _add_transcribe(command('transcribe', _transcribe, 'transcribe recordings: table, MIDI, JAMS, sheet, player'))
-    return parser
-
-def _version():
-    try: return version('drumnb')
-    except PackageNotFoundError: return 'of the source tree'
-
 # %% ../nbs/63_cli.ipynb #8b2b45be
 def _positive(text):
     if not text.isdigit() or int(text) < 1: raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, found {text!r}')
@@ -235,6 +208,33 @@ def _add_transcribe(c):
     c.add_argument('--model', metavar='PATH', help='a model.safetensors; the weights that came with drumnb by default')
     c.add_argument('--jobs', type=_positive, help='files at the same time; one for each core by default')
     c.add_argument('--force', action='store_true', help='also files that are done')
+
+# %% ../nbs/63_cli.ipynb #32adfc69
+def make_parser() -> argparse.ArgumentParser:
+    "The parser of `drumnb`."
+    parser = argparse.ArgumentParser(prog='drumnb', description='Automatic drum transcription: data, experiments and studies.')
+    parser.add_argument('--version', action='version', version=f'drumnb {_version()}')
+    parser.add_argument('-v', '--verbose', action='store_true', help='show what the library logs')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    def command(name, function, text, **kw):
+        sub = commands.add_parser(name, help=text, description=text, **kw)
+        sub.set_defaults(function=function)
+        return sub
+    c = command('datasets', _datasets, 'list data sets: where they are looked for, whether they are whole, how to get them')
+    c.add_argument('names', nargs='*', metavar='NAME', help='only these')
+    c = command('validate', _validate, 'check data sets on disk')
+    c.add_argument('names', nargs='+', metavar='NAME', help='a data set, with options after a colon: mdb:drum_only')
+    c.add_argument('--annotations', action='store_true', help='do not look for the recordings, which are often missing: check the annotations alone')
+    _add_prepare(command('prepare', _prepare, 'compute the features of data sets ahead of the first run'))
+    _add_run(command('run', _run, 'run one experiment template through papermill'))
+    _add_study(command('study', _study, 'run every experiment of a study and print its table'))
+    _add_search(command('search', _search, 'search settings of an architecture by validation micro F1'))
+    _add_transcribe(command('transcribe', _transcribe, 'transcribe recordings: table, MIDI, JAMS, sheet, player'))
+    return parser
+
+def _version():
+    try: return version('drumnb')
+    except PackageNotFoundError: return 'of the source tree'
 
 # %% ../nbs/63_cli.ipynb #bff8c224
 def main(argv=None # Words; those of the shell by default

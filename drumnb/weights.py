@@ -203,6 +203,7 @@ def _stores(exp, role): # data set → FrameStore
     whole = {n: prepare(ts, exp.features) for n, ts in _present(exp, role).items()}
     return {n: FrameStore([replace(e, onsets=e.onsets.reduce(exp.vocabulary)) for e in s.entries], s.spec, s.skipped) for n, s in whole.items()}
 
+# %% ../nbs/65_weights.ipynb #65refit
 def refit(exp: Experiment, model, meta: dict, # The model as it ships, and its description
     threshold: float|tuple, tests: dict # name → FrameStore
 ) -> tuple: # calibration, velocity, judged
