@@ -307,7 +307,7 @@ def write_midi(path: str|Path,
 
 # %% ../nbs/05_onsets.ipynb #dc3becde
 def read_events(path: str|Path) -> tuple: # Times (n,) in seconds, labels (n,) as written
-    "Lines of `seconds label`, apart by blanks, tab or comma; empty lines and lines from `#` on are skipped."
+    "Lines of `seconds label`, separated by blanks, tab or comma; empty lines and lines from `#` on are skipped."
     times, labels = [], []
     for n, line in enumerate(_lines(path), 1):
         fields = line.split('#')[0].replace(',', ' ').split()
@@ -440,7 +440,7 @@ def plot_activations(activations: np.ndarray, # (T, drums)
         ax.fill_between(seconds, i, i + 0.9*activations[:, i], color=COLORS[d], alpha=0.35, lw=0)
         ax.plot(seconds, i + 0.9*activations[:, i], color=COLORS[d], lw=0.7)
     if peaks is not None: 
-        ax.scatter(peaks.times, peaks.drums + 0.9*peaks.velocities, s=14, color=[COLORS[d] for d in peaks.names], edgecolor='black', lw=0.5, zorder=3)
+        ax.scatter(peaks.times, peaks.drums + 0.9*peaks.velocities, s=14, color=[COLORS[d] for d in peaks.names], edgecolor='black', lw=0.5, zorder=3, clip_on=False)
     ax.set(yticks=np.arange(len(vocabulary)) + 0.2, yticklabels=vocabulary, ylim=(-0.05, len(vocabulary)), xlabel='time (s)')
     ax.tick_params(axis='y', length=0)
     return ax

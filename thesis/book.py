@@ -230,6 +230,15 @@ def defined(code: str) -> list[str]:
     return [n.name for n in tree_of(code).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
 
 
+def unquoted(words: str) -> str:
+    "A string as it reads, where Python shows it in quotes."
+    try:
+        value = ast.literal_eval(words.strip()) if words.strip()[:1] in ('"', "'") else None
+    except (SyntaxError, ValueError):
+        return words
+    return value if isinstance(value, str) else words
+
+
 def strip_terminal(words: str) -> str:
     "Printed text as it stood at the end: no colours, no overwritten progress bars."
     words = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', words)
@@ -389,7 +398,7 @@ class Reader:
             return []
         label, out = str(opts.get('label', '')), []
         if code and 'default_exp' not in opts and choice != 'hide' and 'nbdev_export(' not in code:
-            out.append(self.code(code, opts, i, bool(cell.get('outputs'))))
+            out.append(self.code(code, opts, i, bool(cell.get('outputs')), self.announced(i)))
         shown, pictures = [], sum('image/png' in o.get('data', {}) for o in cell.get('outputs', []))
         for k, output in enumerate(cell.get('outputs', [])):
             shown += self.output(output, label, i, k, pictures == 1)
@@ -401,12 +410,17 @@ class Reader:
         shown = self.alternatives(shown, opts, label, code)
         return out + ([div(shown, classes=['shown'])] if shown else [])
 
-    def code(self, code: str, opts: dict, i: int, shows: bool) -> dict:
+    def announced(self, i: int) -> bool:
+        "Whether the text before a cell ends with a colon, so that the cell must follow."
+        before = self.notebook['cells'][i - 1] if i else {'cell_type': 'none', 'source': ''}
+        return before['cell_type'] == 'markdown' and ''.join(before['source']).rstrip().endswith(':')
+
+    def code(self, code: str, opts: dict, i: int, shows: bool, announced: bool = False) -> dict:
         kind = 'export' if {'export', 'exports'} & opts.keys() else 'imports' if is_imports(code) else 'checks' if is_checks(code) or not shows and re.search(r'^\s*(assert\b|test_\w+\()|[:;] *(assert\b|test_\w+\()', code, re.M) else 'drawing' if draws(code) else 'plain'
         names = ', '.join(defined(code))
         if kind == 'export' and is_imports(code):
             kind = 'imports'
-        return el('CodeBlock', [attr('', ['python', 'cell'], kind=kind, names=names, cell=i, book=opts.get('book', ''), lines=code.count('\n') + 1), code])
+        return el('CodeBlock', [attr('', ['python', 'cell'], kind=kind, names=names, cell=i, book=opts.get('book', ''), announced='yes' if announced else '', lines=code.count('\n') + 1), code])
 
     @staticmethod
     def is_shown(block: dict, kind: str) -> bool:
@@ -434,8 +448,8 @@ class Reader:
         page = ''.join(data.get('text/html', ''))
         if '<audio' in page:
             return self.sound(page, f'{self.chapter.slug}-{i}-{k}')
-        if 'blocks' in output:
-            return output['blocks']
+        if 'blocks' in output:                              # what a cell writes is no section of the book
+            return walk(output['blocks'], lambda n: [el('Para', [el('Strong', n['c'][2])])] if n['t'] == 'Header' else None)
         if 'image/svg+xml' in data:
             return [self.image(f'{base}.svg', ''.join(data['image/svg+xml']).encode(), 'image/svg+xml')]
         if 'image/png' in data:
@@ -454,7 +468,7 @@ class Reader:
             return [div([el('RawBlock', ['html', page])], classes=['only-html'])]
         if re.fullmatch(r'<[\w.]+ object.*>|<(Figure|Axes).*>|None|(Posix|Windows)Path\(.*\)', plain.strip(), re.S):
             return []
-        return [self.printed(strip_terminal(plain))] if plain.strip() else []
+        return [self.printed(strip_terminal(unquoted(plain)))] if plain.strip() else []
 
     def saved(self, label: str) -> bytes | None:
         "The figure that the chapter saved under its label: the same picture with more dots."
@@ -465,7 +479,7 @@ class Reader:
 
     @staticmethod
     def printed(words: str) -> dict:
-        lines = words.split('\n')
+        lines = words.expandtabs(8).split('\n')
         if len(lines) > LINES_SHOWN:
             lines = [*lines[:LINES_SHOWN - 1], f'… and {len(lines) - LINES_SHOWN + 1} more lines']
         return el('CodeBlock', [attr('', ['printed']), '\n'.join(lines)])
@@ -761,7 +775,7 @@ def breakable(kinds: tuple):
             words = node['c'] if node['t'] == 'Str' else node['c'][1]
             if node['t'] == 'Str':
                 words = re.sub(r'^([\[(*]*)-(?=[\d.])|(?<=\de)-(?=\d)', lambda m: (m[1] or '') + '−', words)        # a minus, which does not break
-            if len(words) > LONG_WORD:
+            if len(words) > LONG_WORD and ' ' not in words:     # a command breaks at its blanks, and can be copied
                 words = re.sub(r'(?<=[_,:/+=@])(?=\w)|(?<=[a-z])(?=\.[a-z])', BREAK, words)
             return [{**node, 'c': words if node['t'] == 'Str' else [node['c'][0], words]}]
         if node['t'] in ('Plain', 'Para'):
@@ -796,7 +810,52 @@ def tidy_table(table: dict, may_break: tuple = ('Str',)) -> dict:
             for j in named:
                 head[0][j][4] = head[1][j][4]
             del rows[1]
-    return align_numbers(table)
+    return align_numbers(for_readers(table))
+
+
+HEAD_WORDS = {'f1': 'F1', 'pct': '%', 'n': 'n'}
+
+
+def for_readers(table: dict) -> dict:
+    "Names and numbers of a data frame as a reader would write them: no underscores, no NaN, no digit that says nothing."
+    head, body = table_rows(table)
+    n = len(table['c'][2])
+    plain = [row for row in body if len(row) == n]
+
+    def single(cell):                                       # the one word of a cell, or None
+        blocks = cell[4]
+        return blocks[0]['c'][0]['c'] if len(blocks) == 1 and blocks[0]['t'] in ('Plain', 'Para') and len(blocks[0]['c']) == 1 and blocks[0]['c'][0]['t'] == 'Str' else None
+
+    def put(cell, words):
+        cell[4] = [el('Plain', text(words))]
+    for row in head:
+        for cell in row:
+            if (word := single(cell)) and re.fullmatch(r'[a-z]\w*', word):
+                put(cell, ' '.join(HEAD_WORDS.get(w, w) for w in word.split('_')))
+    for j in range(n):
+        column = [(row[j], word) for row in plain if (word := single(row[j])) is not None]
+        for cell, word in column:
+            if word in PLAIN_VALUES:
+                put(cell, PLAIN_VALUES[word])
+        numbers = [(cell, word.replace('−', '-')) for cell, word in column if re.fullmatch(r'[-−]?\d+(\.\d+)?(e[-−+]\d+)?', word)]
+        name = text_of(head[-1][j][4]).strip() if head and len(head[-1]) == n else ''
+        if not numbers or any(w not in PLAIN_VALUES and not re.fullmatch(r'[-−]?\d+(\.\d+)?(e[-−+]\d+)?', w) for _, w in column):
+            continue
+        decimals = max(len(w.partition('.')[2]) for _, w in numbers)
+        if decimals and all(re.fullmatch(r'-?\d+\.0+', w) for _, w in numbers) and any(abs(float(w)) >= 2 for _, w in numbers):
+            for cell, w in numbers:
+                put(cell, f'{int(float(w)):,}'.replace('-', '−'))
+        elif decimals > 4 and not any('e' in w for _, w in numbers):
+            for cell, w in numbers:
+                x = float(w)
+                put(cell, (f'{x:.3g}' if 1e-4 < abs(x) < .1 else f'{x:.3f}').replace('-', '−'))
+        elif not decimals and name not in ('seed', 'year', 'id', 'track') and any(len(w.lstrip('-')) > 4 for _, w in numbers):
+            for cell, w in numbers:
+                put(cell, f'{int(w):,}'.replace('-', '−') if w.lstrip('-').isdigit() else w)
+    return table
+
+
+PLAIN_VALUES = {'NaN': '–', 'nan': '–', 'NaT': '–', 'None': '–', '<NA>': '–', 'True': 'yes', 'False': 'no', 'conv_transformer': 'conv. transformer'}
 
 
 def align_numbers(table: dict) -> dict:

@@ -16,6 +16,7 @@ TEXT_WIDTH = 6.1                                            # inches
 FIGURE_WIDTH = 7.2                                          # inches of a figure that fills the text
 WIDE_TABLE = 104                                            # characters
 TABLE_SIZE = 8.6                                            # points
+WHOLE_ROWS = 12                                             # a table of no more rows stays on one page
 
 
 def raw(words: str) -> dict:
@@ -92,11 +93,12 @@ def code(node: dict, chapter) -> list:
     (_, _, pairs), source = node['c']
     pairs = dict(pairs)
     lines, kind, names = int(pairs['lines']), pairs['kind'], pairs['names']
-    shown = without_asserts(source) if kind == 'plain' else source
+    announced = pairs.get('announced') == 'yes' and kind in ('plain', 'checks')
+    shown = without_asserts(source) if kind == 'plain' and not announced else source
     private = all(n.startswith('_') for n in names.split(', ')) if names else False
     folded = '\n'.join(wrapped(line) for line in shown.split('\n'))
     height = folded.count('\n') + 1
-    wanted = kind == 'export' and height <= EXPORT_LINES and not private and not draws(source) or kind == 'plain' and height <= PLAIN_LINES
+    wanted = kind == 'export' and height <= EXPORT_LINES and not private and not draws(source) or (kind == 'plain' or announced) and height <= PLAIN_LINES
     if (pairs['book'] == 'show' or wanted) and shown:
         return [el('CodeBlock', [attr('', ['python']), folded])]
     if kind == 'export' and names and not private:
@@ -119,6 +121,7 @@ def wrapped(line: str, width: int = 98) -> str:
     if len(line) <= width:
         return line
     indent = ' ' * min(len(line) - len(line.lstrip()) + 8, width // 3)
+    comment = re.search(r'(^|\s)#\s', line)                        # what goes on after it is a comment too
     out, line = [], line.rstrip()
     while len(line) > width:
         cut = max(line.rfind(', ', 0, width) + 1, line.rfind(' ', 0, width))
@@ -127,7 +130,8 @@ def wrapped(line: str, width: int = 98) -> str:
             if cut <= width // 3:
                 cut = width
         out.append(line[:cut].rstrip())
-        line = indent + line[cut:].lstrip()
+        inside = comment and sum(map(len, out)) > comment.end()
+        line = indent + ('# ' if inside else '') + line[cut:].lstrip()
     return '\n'.join([*out, line])
 
 
@@ -143,6 +147,11 @@ def spelt(words: str) -> str:
     return ''.join(c if has_glyph(c) else f'[U+{ord(c):04X}]' for c in words)
 
 
+def breadth(word: str) -> float:
+    "Of a word in small letters; capitals are wider."
+    return len(word) + .35 * sum(c.isupper() or c in '+%≈' for c in word)
+
+
 def table(node: dict, change) -> list:
     "A table that fits: wide columns give way as far as their longest word lets them, and the letters shrink when that is not enough."
     node = tidy_table(walk(node, lambda n: [el('Str', spelt(n['c']))] if n['t'] == 'Str' else None), ('Str', 'Code'))
@@ -154,7 +163,7 @@ def table(node: dict, change) -> list:
             letters = text_of(cell[4]).strip()
             wider = (1.12 if any(True for _ in elements(cell[4], 'Code')) else 1) * (1.08 if row in head else 1)
             widths[j] = max(widths[j], round(len(letters.replace(BREAK, '')) * wider))
-            words[j] = max([words[j], *(round(len(w) * wider) for w in re.split(f'[ \n{BREAK}]', letters))])
+            words[j] = max([words[j], *(round(breadth(w) * wider) for w in re.split(f'[ \n{BREAK}]', letters))])
     size = TABLE_SIZE
     if sum(widths) + 2 * n > WIDE_TABLE:
         least = [min(w, word) + 2 for w, word in zip(widths, words)]
@@ -167,7 +176,8 @@ def table(node: dict, change) -> list:
             spec[1] = el('ColWidth', round(wish[j] / sum(wish), 4))
     node['c'][1] = [None, []]
     node['c'][0] = attr()
-    return [raw(f'#table-size({size:.2f}pt)['), walk_cells(node, change), raw(']')]
+    whole = 'false' if len(body) <= WHOLE_ROWS else 'true'
+    return [raw(f'#block(breakable: {whole})[#table-size({size:.2f}pt)['), walk_cells(node, change), raw(']]')]
 
 
 # ---- the whole book
