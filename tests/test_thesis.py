@@ -246,6 +246,32 @@ def test_a_data_frame_has_one_line_of_names():
     assert len(words_of(book.tidy_table(book.blocks_of(html.replace('<th>kits</th><th></th>', '<th>kits</th><th>c</th>'), 'html')[0]))) == 3
 
 
+def test_a_data_frame_is_written_for_readers():
+    "Names without underscores, a dash for what is missing, whole numbers whole, no idle digits; words and short numbers stay."
+    lines = ['| micro_f1 | late_ms | tracks | onsets | fine | kind | tiny |', '|---|---|---|---|---|---|---|',
+             '| 0.8123456 | NaN | 90.0 | 144830 | True | conv_transformer | 0.00123456 |', '| 0.5 | 3.25 | 11.0 | 7 | False | None | 0.5 |']
+    head, first, second = words_of(one_table('\n'.join(lines)))
+    assert head == ['micro F1', 'late ms', 'tracks', 'onsets', 'fine', 'kind', 'tiny']
+    assert first == ['0.812', '–', '90', '144,830', 'yes', 'conv. transformer', '0.00123'] and second == ['0.500', '3.25', '11', '7', 'no', '–', '0.500']
+    assert words_of(one_table('| seed | loss |\n|---|---|\n| 20251 | 1.00 |\n| 1 | 0.00 |')) == [['seed', 'loss'], ['20251', '1.00'], ['1', '0.00']]
+    assert words_of(one_table('| a |\n|---|\n| `x_y` |')) == [['a'], ['x_y']]
+
+
+def test_a_string_is_printed_without_quotes():
+    assert book.unquoted("'0.42 MB'") == '0.42 MB' and book.unquoted('"it\'s"') == "it's"
+    assert book.unquoted("('a', 1)") == "('a', 1)" and book.unquoted("'torn") == "'torn"
+
+
+def test_what_the_text_announces_is_printed(tmp_path):
+    "Checks stay in the notebook, unless the paragraph before them ends with a colon; a heading in an output is no section."
+    check, told = code('test_eq(1 + 1, 2)'), code('Markdown(page)')
+    told['outputs'] = [dict(output_type='display_data', data={'text/markdown': '## Scores\n\nhigh'}, metadata={})]
+    made = book.read_book(write(tmp_path / 'chapters', _01_one=[md('# One\n> a\n\nSilent.'), check, md('The check:'), code('test_eq(2 + 2, 4)'), told]), [tmp_path])
+    source = build_pdf.source_of(made)
+    assert 'test_eq(2 + 2, 4)' in source and 'test_eq(1 + 1, 2)' not in source
+    assert '== Scores' not in source and '#strong[Scores]' in source
+
+
 def test_printed_words_hold_nothing_of_the_machine():
     said = book.strip_terminal("/tmp/tmpab12cd_x/a.txt: gone\n<ray.tune.Thing object at 0x7faca1b2>\n0.0052927268460443155 np.float32(0.25) 1.2345678 v1.23456789.2")
     assert said == '…/a.txt: gone\n<ray.tune.Thing>\n0.0052927 0.25 1.2346 v1.23456789.2'
@@ -271,6 +297,12 @@ def test_long_lines_of_code_are_continued(words, indent):
     lines = build_pdf.wrapped(' ' * indent + words, 60).split('\n')
     assert ''.join(lines).replace(' ', '') == words.replace(' ', '')
     assert all(len(line) <= 60 or ' ' not in line.strip()[:40] or len(line) - len(line.lstrip()) > 20 for line in lines)
+
+
+def test_a_long_comment_goes_on_as_a_comment():
+    lines = build_pdf.wrapped('x = 1  # ' + 'word ' * 30, 60).split('\n')
+    assert len(lines) > 2 and lines[0].startswith('x = 1  # ') and all(line.lstrip().startswith('# word') for line in lines[1:])
+    assert '#' not in build_pdf.wrapped('f(' + 'word, ' * 30 + ')', 60)
 
 
 @pytest.fixture(scope='module')

@@ -824,7 +824,7 @@ def for_readers(table: dict) -> dict:
 
     def single(cell):                                       # the one word of a cell, or None
         blocks = cell[4]
-        return blocks[0]['c'][0]['c'] if len(blocks) == 1 and blocks[0]['t'] in ('Plain', 'Para') and len(blocks[0]['c']) == 1 and blocks[0]['c'][0]['t'] == 'Str' else None
+        return blocks[0]['c'][0]['c'].replace(BREAK, '') if len(blocks) == 1 and blocks[0]['t'] in ('Plain', 'Para') and len(blocks[0]['c']) == 1 and blocks[0]['c'][0]['t'] == 'Str' else None
 
     def put(cell, words):
         cell[4] = [el('Plain', text(words))]
@@ -849,9 +849,9 @@ def for_readers(table: dict) -> dict:
             for cell, w in numbers:
                 x = float(w)
                 put(cell, (f'{x:.3g}' if 1e-4 < abs(x) < .1 else f'{x:.3f}').replace('-', '−'))
-        elif not decimals and name not in ('seed', 'year', 'id', 'track') and any(len(w.lstrip('-')) > 4 for _, w in numbers):
+        elif not decimals and name not in ('seed', 'year', 'id', 'track') and all(w.lstrip('-').isdigit() for _, w in numbers) and any(len(w.lstrip('-')) > 4 for _, w in numbers):
             for cell, w in numbers:
-                put(cell, f'{int(w):,}'.replace('-', '−') if w.lstrip('-').isdigit() else w)
+                put(cell, f'{int(w):,}'.replace('-', '−'))
     return table
 
 
