@@ -243,7 +243,7 @@ def _midi_file(path):
     try: midi = mido.MidiFile(path)
     except FileNotFoundError: raise DrumnbError(f'{path}: no such file') from None
     except (EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise DrumnbError(f'{path}: not a whole MIDI file ({e or "it ends too early"}); get or export it again') from None
+        raise DrumnbError(f'{path}: not a whole MIDI file ({str(e) or "it ends too early"}); get or export it again') from None
     if midi.type == 2 or midi.ticks_per_beat <= 0:
         raise DrumnbError(f'{path}: a MIDI file of type {midi.type} with time division {midi.ticks_per_beat}; expected type 0 or 1 in ticks per beat')
     return midi

@@ -116,6 +116,7 @@ def shown_page(page: str) -> str:
 
 def body_of(book: Book, chapter) -> str:
     page = pandoc(document(for_html(book, chapter.blocks)), '-f', 'json', '-t', 'html', '--mathml', '--wrap=none')
+    page = re.sub(r'(<mo>(?:&#8289;|\u2061)</mo>)(?!\s*(?:<mrow>\s*)?<mo[^>]*>\s*[(\[])', r'\1<mspace width="0.17em"></mspace>', page)  # log p: browsers set no space here
     page = re.sub(r'<a href="#cb\d+-\d+"[^>]*></a>', '', page)                # pandoc's line numbers, the same in every chapter
     page = re.sub(r' id="cb[\d-]+"', '', page)
     return re.sub(r'((?:id="|href="#))(fn(?:ref)?\d+")', rf'\1{chapter.slug}-\2', page)
@@ -174,8 +175,8 @@ def front_page(book: Book) -> str:
         parts.append(f'<dt><span class="number">{c.number}</span> <a href="#page-{c.slug}">{inline_cached(c)}</a></dt><dd>{inline(without_references(c.summary))}</dd>')
     return (f'<header class="title"><h1 id="sec-title">{html.escape(TITLE)}</h1><p class="subtitle">{html.escape(SUBTITLE)}</p>'
             f'<p class="author">{html.escape(copyright_line())}</p><p class="edition">{html.escape(" · ".join(filter(None, [date, f"commit {commit}" if commit else ""])))}</p></header>'
-            '<p>Every number, table and figure of this book is made by the code beside it. The code is folded: a click on its line opens it, and the button <b>Code</b> '
-            'above opens all of it. The search box looks through every page; <kbd>/</kbd> jumps to it. Sounds play in the page.</p>'
+            '<p>Every number, table and figure of this book is made by the code beside it. The code is folded: a click on its line opens it, and on the page of a '
+            'chapter the button <b>Code</b> opens all of it. The search box looks through every page; <kbd>/</kbd> jumps to it. Sounds play in the page.</p>'
             '<h2 id="sec-contents">Contents</h2>' + '\n'.join(parts) + '</dl></section>'
             '<p><a href="#page-lists">Lists of figures, tables and acronyms</a>' + (' · <a href="#page-bibliography">Bibliography</a>' if book.references else '') + '</p>')
 

@@ -73,7 +73,7 @@ def read_parts(path: str|Path) -> list: # of Part
     try: midi = mido.MidiFile(path)
     except FileNotFoundError: raise DrumnbError(f'{path}: no such file') from None
     except (EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise DrumnbError(f'{path}: not a whole MIDI file ({e or "it ends too early"}); get it again') from None
+        raise DrumnbError(f'{path}: not a whole MIDI file ({str(e) or "it ends too early"}); get it again') from None
     tempi, parts = [(0, 500_000)], []
     for track in midi.tracks:
         found, changes = _track_notes(track)
