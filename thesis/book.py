@@ -813,7 +813,7 @@ def tidy_table(table: dict, may_break: tuple = ('Str',)) -> dict:
     return align_numbers(for_readers(table))
 
 
-HEAD_WORDS = {'f1': 'F1', 'pct': '%', 'n': 'n'}
+HEAD_WORDS = {'f1': 'F1', 'pct': '%'}
 
 
 def for_readers(table: dict) -> dict:
