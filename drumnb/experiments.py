@@ -203,7 +203,11 @@ def resolve(exp: Experiment) -> Experiment:
     model = {k: v for k, v in build_model(exp).config.items() if k not in ('n_bins', 'n_drums')}
     return replace(exp, vocabulary=drum_vocabulary(exp.vocabulary), features=feature_spec(exp.features).to_dict(), model=model,
                    training=training, windows=asdict(Windows(**exp.windows)), picking=asdict(PeakPicking(**exp.picking)),
-                   augmentation=asdict(Augmentation(**exp.augmentation)) if exp.mixing or exp.sampling else {}, sampling=asdict(Sampling(**exp.sampling)) if exp.sampling else {})
+                   augmentation=asdict(Augmentation(**exp.augmentation)) if exp.mixing or exp.sampling else {}, sampling=_sampling(exp) if exp.sampling else {})
+
+def _sampling(exp):
+    "Settings of the sampler; those that came later are written only where they do something, so that earlier runs keep their keys."
+    return {k: v for k, v in asdict(Sampling(**exp.sampling)).items() if v or k not in ('plates', 'sends')}
 
 def train_config(exp: Experiment) -> TrainConfig:
     "The settings of `fit` for an experiment."
