@@ -50,7 +50,7 @@ def study_results(study: str # Folder below `results_home()`
     return [load_result(p) for p in paths]
 
 RECIPES = ('rendered once', 'computed kits', 'all kits, any accompaniment', 'all kits, any accompaniment, longer', 'all kits', 'all kits, answering', 'all kits, answering, crops of 6 s',
-           'all kits, answering, longer', 'all kits, answering, longer, less dropout', 'all kits, answering, longer, wider') # In the order they were tried
+           'all kits, answering, longer', 'all kits, answering, longer, less dropout', 'all kits, answering, longer, wider', 'all kits, answering, longer, widest', 'all kits, answering, effects, longer, wider') # In the order they were tried
 
 def recipe_of(config: dict) -> str: # For example 'all kits, answering, longer'
     "How a run for recordings made its drums, what played beside them and what listened, in the words of `RECIPES`."
@@ -59,10 +59,11 @@ def recipe_of(config: dict) -> str: # For example 'all kits, answering, longer'
     words = ['computed kits' if sampling.get('kits') == 'procedural' else 'all kits']
     if not config.get('augmentation', {}).get('together'): words.append('any accompaniment')
     if sampling.get('rattle'): words.append('answering')
+    words += [word for word, settings in (('effects', ('sends', 'plates')), ('sends', ('sends',)), ('plates', ('plates',))) if set(settings) == {k for k in ('sends', 'plates') if sampling.get(k)}]
     if config.get('epochs', 0)*windows.get('batches', 0) > 5000: words.append('longer')
     if windows.get('frames', 200) != 200: words.append(f"crops of {windows['frames']/FPS:g} s")
     if model.get('dropout', .3) < .3: words.append('less dropout')
-    if model.get('hidden', 96) > 96: words.append('wider')
+    if model.get('hidden', 96) > 96: words.append('wider' if model['hidden'] < 192 else 'widest')
     return ', '.join(words)
 
 def load_results(study: str) -> pd.DataFrame: # Columns `experiments.COLUMNS`

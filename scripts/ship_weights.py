@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put the model of a finished run into the package: 16-bit weights, description and model card in drumnb/data/weights.
+"""Put the model of a finished run into the package: rounded weights, description and model card in drumnb/data/weights.
 
     python scripts/ship_weights.py RUN [RUN…] [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5] [--level] [--version N] [--folder DIR]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drumnb.band_kits import BandHits, BandSampler, BandStroke, BandVoice, Sampling, band_kit, band_voices, play_bands, rattle_bands, vary_score
+from drumnb.band_kits import PLATES, BandHits, BandSampler, BandStroke, BandVoice, Sampling, Send, _sent, band_kit, band_voices, draw_send, play_bands, rattle_bands, vary_score
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import ARTICULATIONS, DRUMS5
 from drumnb.frames import Augmentation, Entry, FrameStore, Performance, SampledSource, Windows
@@ -72,6 +72,44 @@ def test_answers_come_when_something_is_struck_and_leave_the_labels(kits):
     hits, crop = hits_of((1., 'kick', .9), (1.5, 'snare', .9)), dict(seconds=3., start=0., n=250, speed=1.)
     alone, together = (BandSampler(SPEC, replace(PLAIN, rattle=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[1] for share in (0., 1.))
     assert alone.onsets().equals(together.onsets())
+
+
+def test_plates_answer_more_softly_than_they_are_struck(kits):
+    rng = rng_for('plates')
+    voices = band_voices(kits, {'kick', 'snare', 'hat_closed', 'hat_open', 'ride'}, rng, PLAIN, SPEC.frequencies)
+    for struck in ('kick', 'snare'):
+        own = min(play_bands(hits_of((.5, a, 1.)), voices, 150, SPEC.n_bins, rng_for('own')).sum() for (s, *_), a, _ in PLATES if s == struck)
+        energy = rattle_bands(hits_of((.5, struck, 1.)), voices, 150, SPEC.frequencies, rng, 1., PLATES)
+        assert energy[:45].max() == 0 and 0 < energy.sum() < .1*own
+    hits, crop = hits_of((1., 'kick', .9), (1.5, 'snare', .9)), dict(seconds=3., start=0., n=250, speed=1.)
+    alone, together = (BandSampler(SPEC, replace(PLAIN, plates=share, sends=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[1] for share in (0., 1.))
+    assert alone.onsets().equals(together.onsets())
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_an_effect_adds_its_share_of_the_energy_behind_the_stroke(seed):
+    rng = rng_for('sends', seed)
+    send, n = draw_send(rng, 5), int(rng.integers(4, 60))
+    stroke = (rng.random((n, 5))*np.exp(-np.arange(n)/4)[:, None]).astype(np.float32)
+    heard = _sent(stroke, send)
+    np.testing.assert_allclose(heard.sum(0), stroke.sum(0)*(1 + send.wet), rtol=2e-3)
+    np.testing.assert_allclose(heard[0], stroke[0], rtol=1e-6)            # the room answers, it does not know beforehand
+    assert (heard[:n] >= stroke*(1 - 1e-6)).all()
+
+
+def test_a_gate_shuts():
+    stroke = np.zeros((3, 2), np.float32); stroke[0] = 1
+    ring = _sent(stroke, Send(np.ones(2, np.float32), .98, 10.))[1:]
+    assert (ring[:10] > 0).all() and ring[9, 0] > .8*ring[0, 0] and np.abs(ring[10:]).max() < 1e-6
+
+
+def test_only_skins_are_sent(kits):
+    for i in range(6):
+        voices = band_voices(kits, {'kick', 'snare', 'tom_low', 'hat_closed', 'ride', 'crash'}, rng_for('sent', i), replace(PLAIN, sends=1.), SPEC.frequencies)
+        assert not any(voices[a].send for a in ('hat_closed', 'ride', 'crash'))
+        dry = band_voices(kits, {'kick', 'snare'}, rng_for('sent', i), PLAIN, SPEC.frequencies)
+        assert not any(v.send for v in dry.values())
 
 
 def test_loudness_adds_as_energy_does(kits):

@@ -22,11 +22,22 @@ META = dict(features=LogSpec(mul=3, rms=.1).to_dict(), threshold=.3, vocabulary=
 
 def test_rounded_weights_are_read_as_32_bit_and_say_the_same(tmp_path):
     model = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1).eval()
-    path = wt.write_half(tmp_path/'drumnb-1', model, META)
+    path = wt.write_small(tmp_path/'drumnb-1', model, META)
     back, meta = load_model(path)
     assert {p.dtype for p in back.parameters()} == {next(model.parameters()).dtype} and meta['threshold'] == .3
     assert 0 < max(float((a - b).abs().max()) for a, b in zip(model.parameters(), back.parameters())) < 1e-3
     assert {p.dtype for p in model.parameters()} == {next(back.parameters()).dtype}, 'the model that was given stays as it is'
+
+
+def test_what_is_too_large_at_16_bits_ships_at_8(tmp_path):
+    model = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1).eval()
+    large = wt.write_small(tmp_path/'a', model, META)
+    small = wt.write_small(tmp_path/'b', model, META, largest=large.stat().st_size - 1)
+    back, meta = load_model(small)
+    assert (load_model(large)[1]['weight_bits'], meta['weight_bits']) == (16, 8) and small.stat().st_size < large.stat().st_size
+    assert 0 < wt.largest_difference(model, back, META) <= wt.CLOSE[8]
+    deaf = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1, seed=1).eval()
+    assert wt.largest_difference(model, deaf, META) > wt.CLOSE[8], 'the check tells another model from a rounded one'
 
 
 @settings(max_examples=30, deadline=None)
@@ -102,7 +113,7 @@ def test_models_of_several_runs_answer_together(shipped, tmp_path):
 
 def test_what_cannot_ship_is_said_in_one_line(tmp_path):
     with pytest.raises(DrumnbError, match='no results of this name'): wt.ship('nothing', folder=tmp_path)
-    with pytest.raises(DrumnbError, match='train a smaller model'): wt.write_half(tmp_path/'x', make_model('rnn'), META, largest=10)
+    with pytest.raises(DrumnbError, match='train a smaller model'): wt.write_small(tmp_path/'x', make_model('rnn'), META, largest=10)
     assert list(tmp_path.iterdir()) == []
 
 
