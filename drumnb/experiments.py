@@ -80,7 +80,7 @@ _LARGE = dict(rnn=dict(hidden=288, layers=4), cnn=dict(channels=[32, 64, 96], hi
 
 _LEVELLED = dict(name='log', mul=3, rms=.1)  # every song at the same level, and a logarithm that lets soft strokes through
 
-def _recordings(kits, band, epochs, batches):
+def _recordings(kits, band, epochs, batches, hidden=96):
     "From human drumming and composed songs, played on the fly, to recordings never heard: score on MDB Drums."
     company = (*(f'synthetic:train={n},seconds={s},band={band}' for n, s in ((120, 60), (300, 20))), 'groove:dtm')
     return dict(train=('groove:dtd', 'synthetic:train=240'), accompaniment=company, validation=(f'groove:dtm,kits={kits}', f'synthetic:kits={kits},band={band}'),
@@ -88,7 +88,7 @@ def _recordings(kits, band, epochs, batches):
                 study='recordings', sampling=dict(kits=kits, rattle=.7), augmentation=dict(gain=3., equaliser=3., roll=2, alone=.25, snr=[-9., 11.], together=.5),
                 windows=dict(mode='crops', frames=200, batch=16, batches=batches, rare=.2, weighting='none'),
                 training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=.998, grad_norm=1.),
-                model=dict(crnn=dict(front='conv1d', channels=[128, 128], hidden=96, layers=2)))
+                model=dict(crnn=dict(front='conv1d', channels=[128, 128], hidden=hidden, layers=2)))
 
 PROFILES = {
     'tiny': dict(train=('synthetic:train=3,validation=2,test=2,seconds=12',), epochs=2, windows=dict(frames=200, batch=4), threshold='validation',
@@ -98,7 +98,7 @@ PROFILES = {
                   windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=.3), augmentation=dict(alone=.05, snr=[-7., 6.], gain=1., equaliser=1.),
                   training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=0.998, grad_norm=1.0), model=_SMALL),
     'full': dict(epochs=100, windows=dict(frames=400, batch=128), training=dict(learning_rate=1e-3, schedule='plateau', stop_after=10), model=_LARGE),
-    'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 18, 500),
+    'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500, 192),
 }
 
 # %% ../nbs/32_experiments.ipynb #95fa7aaf
