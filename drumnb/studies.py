@@ -49,7 +49,7 @@ def study_results(study: str # Folder below `results_home()`
     if not paths: raise DrumnbError(f'{results_home()/study}: no results yet; `drumnb study {study}` makes them')
     return [load_result(p) for p in paths]
 
-RECIPES = ('rendered once', 'computed kits', 'all kits, any accompaniment', 'all kits, any accompaniment, longer', 'all kits', 'all kits, answering', 'all kits, answering, crops of 6 s',
+RECIPES = ('rendered once', 'computed kits', 'all kits, any accompaniment', 'all kits, any accompaniment, longer', 'all kits', 'all kits, answering', 'all kits, answering, sends', 'all kits, answering, crops of 6 s',
            'all kits, answering, longer', 'all kits, answering, longer, less dropout', 'all kits, answering, longer, wider', 'all kits, answering, effects, longer, wider', 'all kits, answering, longer, widest') # In the order they were tried
 
 def recipe_of(config: dict) -> str: # For example 'all kits, answering, longer'
