@@ -102,6 +102,12 @@ def test_settings_that_came_later_leave_earlier_runs_their_names():
     assert experiment(**wide, sampling=dict(kits='every', rattle=.7, sends=.35)).key != earlier.key
 
 
+def test_the_profile_shipped_is_what_ships():
+    from drumnb.models.zoo import load_model
+    from drumnb.transcribe import shipped_weights
+    assert load_model(shipped_weights()[-1])[1]['run'] == experiment(profile='shipped', seed=2).run
+
+
 @given(st.recursive(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans(), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from('abc'), x, max_size=3), max_leaves=5))
 @settings(max_examples=40, deadline=None)
 def test_a_value_written_as_json_is_read_back(value):
