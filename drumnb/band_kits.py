@@ -159,12 +159,16 @@ def _sounding(voice, stroke, step, phase, made):
 
 def _sent(x, send):
     "(frames, bands) energy with its effect; the effect of a stroke holds `send.wet` times its energy, however long it rings."
-    from scipy.signal import lfilter
     longest = int(min(send.gate, 150, 7/(1 - send.keep)))
-    x = np.pad(x, ((0, longest + 1), (0, 0)))
-    ring = lfilter([(1 - send.keep)/(1 - send.keep**longest)], [1, -send.keep], np.pad(x, ((1, 0), (0, 0)))[:-1], axis=0)
-    ring[longest:] -= send.keep**longest*ring[:-longest].copy()
-    return x + np.maximum(send.wet*ring, 0).astype(np.float32)
+    x, left = np.pad(x, ((0, longest + 1), (0, 0))), send.keep**longest  # of the effect where it is cut off
+    ring = _lingering(x, send.keep)
+    ring[longest:] -= left*ring[:-longest].copy()
+    return x + np.maximum(send.wet*ring/(1 - left), 0).astype(np.float32)
+
+def _lingering(energy, keep):
+    "(frames, bands) of what was heard before, fading from frame to frame and in all as strong."
+    from scipy.signal import lfilter
+    return lfilter([1 - keep], [1, -keep], np.pad(energy, ((1, 0), (0, 0)))[:-1], axis=0)
 
 def play_bands(hits: BandHits, # Times relative to the first frame; earlier ones ring into it
     voices: dict, # Of `band_voices`
@@ -212,7 +216,7 @@ def vary_score(hits: BandHits, rng: np.random.Generator,
 # %% ../nbs/19_band_kits.ipynb #b1a7c0d1
 ANSWERS = ((('kick',), 'snare', (-24., -4.)), (('tom_high', 'tom_mid', 'tom_low', 'tom_floor'), 'snare', (-24., -4.)),
            (('snare', 'snare_rim'), 'hat_closed', (-36., -14.)))  # what is struck, what answers, at how many dB of a stroke of its own
-PLATES = ((('kick',), 'hat_closed', (-38., -16.)), (('kick',), 'hat_open', (-44., -22.)), (('snare', 'snare_rim'), 'ride', (-44., -24.)))
+PLATES = ((('kick',), 'hat_closed', (-38., -16.)), (('kick',), 'hat_open', (-44., -22.)), (('snare', 'snare_rim'), 'ride', (-44., -24.)))  # as above
 def rattle_bands(hits: BandHits, # Times relative to the first frame
     voices: dict, # Of `band_voices`
     n: int, # Frames
@@ -235,11 +239,9 @@ def rattle_bands(hits: BandHits, # Times relative to the first frame
 def room_bands(energy: np.ndarray, # (n, bands)
     rng: np.random.Generator) -> np.ndarray: # (n, bands)
     "Reverberation in bands: what was heard before returns, weaker and duller."
-    from scipy.signal import lfilter
     keep = np.exp(-2/(rng.uniform(4, 40)))                         # of the energy, from frame to frame
     wet = 10**(rng.uniform(-22, -3)/10)*random_curve(rng, energy.shape[1], 3., 7)**2*np.linspace(1.3, .3, energy.shape[1])
-    delayed = np.pad(energy, ((1, 0), (0, 0)))[:-1]
-    return energy + (wet.astype(np.float32)*lfilter([1 - keep], [1, -keep], delayed, axis=0)).astype(np.float32)
+    return energy + (wet.astype(np.float32)*_lingering(energy, keep)).astype(np.float32)
 
 def squeeze_bands(energy: np.ndarray, # (n, bands)
     rng: np.random.Generator) -> np.ndarray: # (n, bands)

@@ -59,7 +59,8 @@ def recipe_of(config: dict) -> str: # For example 'all kits, answering, longer'
     words = ['computed kits' if sampling.get('kits') == 'procedural' else 'all kits']
     if not config.get('augmentation', {}).get('together'): words.append('any accompaniment')
     if sampling.get('rattle'): words.append('answering')
-    words += [word for word, settings in (('effects', ('sends', 'plates')), ('sends', ('sends',)), ('plates', ('plates',))) if set(settings) == {k for k in ('sends', 'plates') if sampling.get(k)}]
+    added = [k for k in ('sends', 'plates') if sampling.get(k)]
+    words += added if len(added) < 2 else ['effects']
     if config.get('epochs', 0)*windows.get('batches', 0) > 5000: words.append('longer')
     if windows.get('frames', 200) != 200: words.append(f"crops of {windows['frames']/FPS:g} s")
     if model.get('dropout', .3) < .3: words.append('less dropout')
