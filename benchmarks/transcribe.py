@@ -7,6 +7,7 @@
 Without a model and without shipped weights, networks of the default shape with random weights are timed: they cost what trained ones cost.
 The row `four times` is a network with about four times the work of the default, to show how much room there is for a larger one.
 """
+
 import argparse
 import json
 import os
@@ -16,58 +17,93 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
 from common import RESULTS, one_thread, write_results
 
 one_thread()
 import numpy as np  # noqa: E402  after the threads are set
 
-SIZES = {'default': dict(front='conv1d', channels=[128, 128], hidden=96, layers=2), 'four times': dict(front='conv1d', channels=[256, 256], hidden=208, layers=2)}
+SIZES = {
+    'default': dict(front='conv1d', channels=[128, 128], hidden=96, layers=2),
+    'four times': dict(front='conv1d', channels=[256, 256], hidden=208, layers=2),
+}
 
 
 def write_song(path: Path, seconds: float):
     "A rendered drum part with noise for a band, repeated to the length asked for, in stereo, block by block."
     import soundfile
-    from drumnb.weights import test_song
-    loop = test_song(20.)
-    stereo = np.stack([loop, .8*loop], 1) + .02*np.random.default_rng(0).standard_normal((len(loop), 2)).astype(np.float32)
+
+    from drumnb.transcription.weights import test_song
+
+    loop = test_song(20.0)
+    stereo = np.stack([loop, 0.8 * loop], 1) + 0.02 * np.random.default_rng(0).standard_normal((len(loop), 2)).astype(
+        np.float32
+    )
     with soundfile.SoundFile(path, 'w', 44100, 2) as f:
-        left = int(seconds*44100)
+        left = int(seconds * 44100)
         while left > 0:
-            f.write(stereo[:left]); left -= len(stereo)
+            f.write(stereo[:left])
+            left -= len(stereo)
 
 
-def models(folder: Path, given: str|None) -> dict:
+def models(folder: Path, given: str | None) -> dict:
     "Name to path of weights."
-    from drumnb.models.zoo import load_model, make_model, save_model
+    from drumnb.models.registry import load_model, make_model, save_model
     from drumnb.spectrograms import LogSpec
-    from drumnb.transcribe import shipped_weights
-    meta = dict(features=LogSpec(mul=3, rms=.1).to_dict(), threshold=.35)
-    found = {n: save_model(folder/n.replace(' ', '-'), make_model('crnn', **c), **meta) for n, c in SIZES.items()}
+    from drumnb.transcription.transcribe import shipped_weights
+
+    meta = dict(features=LogSpec(mul=3, rms=0.1).to_dict(), threshold=0.35)
+    found = {n: save_model(folder / n.replace(' ', '-'), make_model('crnn', **c), **meta) for n, c in SIZES.items()}
     trained = Path(given) if given else (shipped_weights() or [None])[-1]
-    if trained: load_model(trained); found = {trained.stem: trained, **found}
+    if trained:
+        load_model(trained)
+        found = {trained.stem: trained, **found}
     return found
 
 
 def child(path: str, model: str):
     "The whole of a user's wait but the imports: read, transcribe, score, write."
     import torch
+
     from drumnb.core import DrumnbError
-    from drumnb.transcribe import load_transcriber, transcribe_file
+    from drumnb.transcription.transcribe import load_transcriber, transcribe_file
+
     torch.set_num_threads(1)
     load_transcriber(model)
     with tempfile.TemporaryDirectory() as out:
         wall, cpu = time.perf_counter(), time.process_time()
         status, message = transcribe_file(path, out, ('csv',), model)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        if status != 'done': raise DrumnbError(message)
+        if status != 'done':
+            raise DrumnbError(message)
         rows = sum(1 for _ in open(next(Path(out).glob('*.csv')))) - 1
-    print(json.dumps(dict(wall=wall, cpu=cpu, rows=rows, peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)))
+    print(
+        json.dumps(
+            dict(wall=wall, cpu=cpu, rows=rows, peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        )
+    )
 
 
 def measure(path: Path, model: Path, repeats: int) -> dict:
     "The quickest of several processes, and the most memory any of them held."
-    runs = [json.loads(subprocess.run([sys.executable, __file__, '--child', str(path), str(model)], check=True, capture_output=True, text=True, env={**os.environ, 'DRUMNB_QUIET': '1'}).stdout.splitlines()[-1]) for _ in range(repeats)]
-    return dict(wall=min(r['wall'] for r in runs), cpu=min(r['cpu'] for r in runs), rows=runs[0]['rows'], peak_mib=max(r['peak_mib'] for r in runs))
+    runs = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, __file__, '--child', str(path), str(model)],
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, 'DRUMNB_QUIET': '1'},
+            ).stdout.splitlines()[-1]
+        )
+        for _ in range(repeats)
+    ]
+    return dict(
+        wall=min(r['wall'] for r in runs),
+        cpu=min(r['cpu'] for r in runs),
+        rows=runs[0]['rows'],
+        peak_mib=max(r['peak_mib'] for r in runs),
+    )
 
 
 def main():
@@ -78,26 +114,45 @@ def main():
     parser.add_argument('--to', type=Path, default=RESULTS, help='folder of the results')
     parser.add_argument('--child', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.child: return child(*args.child)
+    if args.child:
+        return child(*args.child)
     import soundfile
+
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         known = models(scratch, args.model)
         for minutes in args.minutes:
-            song = scratch/f'{minutes:g}.wav'
-            write_song(song, 60*minutes)
-            jobs = [(n, m, song) for n, m in known.items()] if minutes <= 10 else [(n, m, song) for n, m in list(known.items())[:1]]
+            song = scratch / f'{minutes:g}.wav'
+            write_song(song, 60 * minutes)
+            jobs = (
+                [(n, m, song) for n, m in known.items()]
+                if minutes <= 10
+                else [(n, m, song) for n, m in list(known.items())[:1]]
+            )
             if minutes <= 10:
                 x, rate = soundfile.read(song, dtype='float32')
-                with soundfile.SoundFile(scratch/f'{minutes:g}.mp3', 'w', rate, 2, 'MPEG_LAYER_III', format='MP3') as f: f.write(x)
-                jobs.append((*next(iter(known.items())), scratch/f'{minutes:g}.mp3'))
+                with soundfile.SoundFile(
+                    scratch / f'{minutes:g}.mp3', 'w', rate, 2, 'MPEG_LAYER_III', format='MP3'
+                ) as f:
+                    f.write(x)
+                jobs.append((*next(iter(known.items())), scratch / f'{minutes:g}.mp3'))
             for name, model, file in jobs:
                 r = measure(file, model, args.repeats if minutes <= 10 else 1)
-                rows.append(dict(file=f'{minutes:g} min {file.suffix[1:]}', model=name, real_time_factor=round(60*minutes/r['wall'], 1), processor_factor=round(60*minutes/r['cpu'], 1),
-                                 processor_seconds=round(r['cpu'], 2), peak_mib=round(r['peak_mib']), onsets=r['rows']))
+                rows.append(
+                    dict(
+                        file=f'{minutes:g} min {file.suffix[1:]}',
+                        model=name,
+                        real_time_factor=round(60 * minutes / r['wall'], 1),
+                        processor_factor=round(60 * minutes / r['cpu'], 1),
+                        processor_seconds=round(r['cpu'], 2),
+                        peak_mib=round(r['peak_mib']),
+                        onsets=r['rows'],
+                    )
+                )
             song.unlink()
     write_results('transcribe', rows, args.to, goals=dict(processor_factor=60, peak_mib_of_an_hour=1024))
 
 
-if __name__ == '__main__': sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())

@@ -8,57 +8,74 @@ __all__ = ['STYLE', 'DrumnbError', 'project_root', 'data_home', 'cache_home', 'r
            'use_style', 'save_figure']
 
 # %% ../nbs/00_core.ipynb #79f87c7a
-import contextlib, hashlib, json, logging, math, os, sys, tempfile
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import tempfile
 from pathlib import Path
+
 import numpy as np
 from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #310fbd8c
 class DrumnbError(ValueError):
     "A mistake the user can mend: one line that names the thing, what was expected, and what to do."
-    def __init__(self, 
-        message: str # The line; line breaks are folded to spaces
+
+    def __init__(
+        self,
+        message: str,  # The line; line breaks are folded to spaces
     ):
         super().__init__(' '.join(str(message).split()))
 
 # %% ../nbs/00_core.ipynb #aeb89497
-def project_root(start: str|Path|None = None # Where to look from; the package's folder, then the current folder, by default
+def project_root(
+    start: str | Path | None = None,  # Where to look from; the package's folder, then the current folder, by default
 ) -> Path:
     "The folder that holds `settings.ini`; the current folder when there is none (an installed package)."
-    for s in ([Path(start)] if start else [Path.cwd(), Path(__file__) if '__file__' in globals() else Path.cwd()]):
+    for s in [Path(start)] if start else [Path.cwd(), Path(__file__) if '__file__' in globals() else Path.cwd()]:
         s = s.resolve()
         for p in (s, *s.parents):
-            if (p/'settings.ini').exists() and (p/'nbs').is_dir(): return p
+            if (p / 'settings.ini').exists() and (p / 'nbs').is_dir():
+                return p
     return Path.cwd()
 
-def _home(variable, default): 
+# %% ../nbs/00_core.ipynb #08fc971d
+def _home(variable, default):
     value = os.environ.get(variable)
     return Path(value).expanduser().resolve() if value else default
 
 # %% ../nbs/00_core.ipynb #a8270ab4
 def data_home() -> Path:
     "Where data sets are looked for: `DRUMNB_DATA`, or `~/drumnb-data`."
-    return _home('DRUMNB_DATA', Path.home()/'drumnb-data')
+    return _home('DRUMNB_DATA', Path.home() / 'drumnb-data')
+
 
 def cache_home() -> Path:
     "Where prepared features, kits and rendered notes are kept: `DRUMNB_CACHE`, or `.cache` in the project."
-    return _home('DRUMNB_CACHE', project_root()/'.cache')
+    return _home('DRUMNB_CACHE', project_root() / '.cache')
+
 
 def results_home() -> Path:
     "Where result rows go: `DRUMNB_RESULTS`, or `results` in the project."
-    return _home('DRUMNB_RESULTS', project_root()/'results')
+    return _home('DRUMNB_RESULTS', project_root() / 'results')
+
 
 def runs_home() -> Path:
     "Where executed notebooks and checkpoints go: `DRUMNB_RUNS`, or `runs` in the project."
-    return _home('DRUMNB_RUNS', project_root()/'runs')
+    return _home('DRUMNB_RUNS', project_root() / 'runs')
 
+# %% ../nbs/00_core.ipynb #69adfaa9
 def figures_home() -> Path:
     "Where chapters save their figures: `DRUMNB_FIGURES`, or `figures` in the project."
-    return _home('DRUMNB_FIGURES', project_root()/'figures')
+    return _home('DRUMNB_FIGURES', project_root() / 'figures')
 
 # %% ../nbs/00_core.ipynb #cc184c9b
 @contextlib.contextmanager
-def atomic_path(path: str|Path # Final path; its folder is made when missing
+def atomic_path(
+    path: str | Path,  # Final path; its folder is made when missing
 ):
     "Give a temporary path in the same folder; rename it to `path` on success, remove it on failure."
     path = Path(path)
@@ -70,75 +87,111 @@ def atomic_path(path: str|Path # Final path; its folder is made when missing
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     finally:
-        with contextlib.suppress(FileNotFoundError): os.unlink(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
 
+# %% ../nbs/00_core.ipynb #011998c7
 def _umask():
-    mask = os.umask(0); os.umask(mask)
+    mask = os.umask(0)
+    os.umask(mask)
     return mask
 
 # %% ../nbs/00_core.ipynb #1c3aa379
-def write_text(path: str|Path, text: str):
+def write_text(path: str | Path, text: str):
     "Write `text` to `path` atomically."
-    with atomic_path(path) as tmp: tmp.write_text(text, encoding='utf-8')
+    with atomic_path(path) as tmp:
+        tmp.write_text(text, encoding='utf-8')
 
-def write_json(path: str|Path, obj):
+
+def write_json(path: str | Path, obj):
     "Write `obj` as indented JSON, atomically; arrays, numpy numbers and paths are converted."
     write_text(path, json.dumps(_plain(obj), indent=1, sort_keys=True) + '\n')
 
-def read_json(path: str|Path):
+# %% ../nbs/00_core.ipynb #8716aba4
+def read_json(path: str | Path):
     "Read a JSON file; a torn or foreign file is a `DrumnbError` that names it."
-    try: return json.loads(Path(path).read_text(encoding='utf-8'))
-    except FileNotFoundError: raise DrumnbError(f'{path}: no such file') from None
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise DrumnbError(f'{path}: no such file') from None
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
         raise DrumnbError(f'{path}: not a JSON file ({e}); delete it and run the command again') from None
 
+# %% ../nbs/00_core.ipynb #b6e5bf6d
 def _plain(x):
-    if isinstance(x, dict): return {str(k): _plain(v) for k, v in x.items()}
-    if isinstance(x, (list, tuple, set)): return [_plain(v) for v in (sorted(x) if isinstance(x, set) else x)]
-    if isinstance(x, np.ndarray): return x.tolist()
-    if isinstance(x, np.generic): x = x.item()
-    if isinstance(x, Path): return str(x)
-    if isinstance(x, float) and not math.isfinite(x): return None
+    if isinstance(x, dict):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple, set)):
+        return [_plain(v) for v in (sorted(x) if isinstance(x, set) else x)]
+    if isinstance(x, np.ndarray):
+        return x.tolist()
+    if isinstance(x, np.generic):
+        x = x.item()
+    if isinstance(x, Path):
+        return str(x)
+    if isinstance(x, float) and not math.isfinite(x):
+        return None
     return x
 
 # %% ../nbs/00_core.ipynb #fb585545
-def content_key(*parts # Anything JSON can hold, arrays and paths included
-) -> str: # 12 hexadecimal digits
+def content_key(
+    *parts,  # Anything JSON can hold, arrays and paths included
+) -> str:  # 12 hexadecimal digits
     "A short name for `parts` that changes when any of them does."
     blob = json.dumps(_plain(parts), sort_keys=True, separators=(',', ':')).encode()
     return hashlib.sha256(blob).hexdigest()[:12]
 
-def rng_for(*parts # The name of the stream, for example ('synthetic', 'train', 17)
+
+def rng_for(
+    *parts,  # The name of the stream, for example ('synthetic', 'train', 17)
 ) -> np.random.Generator:
     "A random generator of its own for each name, the same on every machine."
     return np.random.default_rng(int(content_key(*parts), 16))
 
 # %% ../nbs/00_core.ipynb #23599647
-def progress(iterable=None, desc: str = '', total: int|None = None, **kw):
+def progress(iterable=None, desc: str = '', total: int | None = None, **kw):
     "A progress bar on standard error; silent when `DRUMNB_QUIET` is set."
     return tqdm(iterable, desc=desc, total=total, disable=bool(os.environ.get('DRUMNB_QUIET')), mininterval=0.5, **kw)
+
 
 def get_logger(name: str = 'drumnb') -> logging.Logger:
     "The library's logger; handlers are the application's business."
     return logging.getLogger(name if name.startswith('drumnb') else f'drumnb.{name}')
 
 # %% ../nbs/00_core.ipynb #e1d19198
-STYLE = {'figure.figsize': (7.2, 3.0), 'figure.dpi': 110, 'savefig.dpi': 150, 'font.family': 'DejaVu Sans', 'font.size': 9,
-         'axes.titlesize': 10, 'axes.titleweight': 'regular', 'axes.spines.top': False, 'axes.spines.right': False,
-         'axes.grid': False, 'legend.frameon': False, 'figure.constrained_layout.use': True, 'image.cmap': 'magma',
-         'svg.hashsalt': 'drumnb', 'axes.prop_cycle': "cycler('color', ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000'])"}
+STYLE = {
+    'figure.figsize': (7.2, 3.0),
+    'figure.dpi': 110,
+    'savefig.dpi': 150,
+    'font.family': 'DejaVu Sans',
+    'font.size': 9,
+    'axes.titlesize': 10,
+    'axes.titleweight': 'regular',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': False,
+    'legend.frameon': False,
+    'figure.constrained_layout.use': True,
+    'image.cmap': 'magma',
+    'svg.hashsalt': 'drumnb',
+    'axes.prop_cycle': "cycler('color', ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000'])",
+}
 
+# %% ../nbs/00_core.ipynb #ae7dd600
 def use_style():
     "Set matplotlib to the look of the book."
     import matplotlib.pyplot as plt
+
     plt.rcParams.update(STYLE)
     return plt
 
 # %% ../nbs/00_core.ipynb #123b016d
-def save_figure(fig, # A matplotlib figure
-    name: str # Label without prefix: 'log-filters' is written to figures/log-filters.png
+def save_figure(
+    fig,  # A matplotlib figure
+    name: str,  # Label without prefix: 'log-filters' is written to figures/log-filters.png
 ) -> Path:
     "Save a figure of the book under its label, reproducibly: no date, no software version."
-    path = figures_home()/f'{name}.png'
-    with atomic_path(path) as tmp: fig.savefig(tmp, metadata={'Software': None}, bbox_inches='tight')
+    path = figures_home() / f'{name}.png'
+    with atomic_path(path) as tmp:
+        fig.savefig(tmp, metadata={'Software': None}, bbox_inches='tight')
     return path

@@ -28,40 +28,53 @@ def _checked(times, velocities, n, what):
     times = np.asarray(times, np.float64).reshape(-1)
     velocities = np.ones(n, np.float32) if velocities is None else np.asarray(velocities, np.float32).reshape(-1)
     if not len(times) == len(velocities) == n:
-        raise DrumnbError(f'{what}: {len(times)} times, {n} drums and {len(velocities)} velocities; expected as many of each')
+        raise DrumnbError(
+            f'{what}: {len(times)} times, {n} drums and {len(velocities)} velocities; expected as many of each'
+        )
     bad = ~(np.isfinite(times) & (times >= 0))
-    if bad.any(): raise DrumnbError(f'{what}: time {times[bad][0]} s of entry {bad.argmax()}; expected seconds from 0 on')
+    if bad.any():
+        raise DrumnbError(f'{what}: time {times[bad][0]} s of entry {bad.argmax()}; expected seconds from 0 on')
     bad = ~((velocities >= 0) & (velocities <= 1))
-    if bad.any(): raise DrumnbError(f'{what}: velocity {velocities[bad][0]} of entry {bad.argmax()}; expected 0 to 1 (MIDI velocity / 127)')
+    if bad.any():
+        raise DrumnbError(
+            f'{what}: velocity {velocities[bad][0]} of entry {bad.argmax()}; expected 0 to 1 (MIDI velocity / 127)'
+        )
     return times, velocities
 
+# %% ../nbs/05_onsets.ipynb #839a480c
 def _codes(drums, vocabulary):
     "Drums given as codes or as indices, as an int64 array of indices."
     drums = list(drums)
     if drums and isinstance(drums[0], str):
         index = {d: i for i, d in enumerate(vocabulary)}
         unknown = next((d for d in drums if d not in index), None)
-        if unknown is not None: raise DrumnbError(f'onsets: drum {unknown!r}; expected one of {", ".join(vocabulary)}')
+        if unknown is not None:
+            raise DrumnbError(f'onsets: drum {unknown!r}; expected one of {", ".join(vocabulary)}')
         drums = [index[d] for d in drums]
     codes = np.asarray(drums, np.int64).reshape(-1)
     if len(codes) and not 0 <= codes.min() <= codes.max() < len(vocabulary):
-        raise DrumnbError(f'onsets: drum indices from {codes.min()} to {codes.max()}; expected 0 to {len(vocabulary) - 1}')
+        raise DrumnbError(
+            f'onsets: drum indices from {codes.min()} to {codes.max()}; expected 0 to {len(vocabulary) - 1}'
+        )
     return codes
 
 # %% ../nbs/05_onsets.ipynb #ad01f738
 @dataclass(frozen=True, eq=False, repr=False)
 class Onsets:
     "Drum onsets sorted by time, then drum: what is annotated, and what is transcribed."
-    times: np.ndarray      # (n,) float64, seconds
-    drums: np.ndarray      # (n,) int64, index into `vocabulary`
-    velocities: np.ndarray # (n,) float32, 0 to 1
+
+    times: np.ndarray  # (n,) float64, seconds
+    drums: np.ndarray  # (n,) int64, index into `vocabulary`
+    velocities: np.ndarray  # (n,) float32, 0 to 1
     vocabulary: tuple = DRUMS5
 
     @classmethod
-    def make(cls, times, # (n,) seconds, in any order
-        drums, # (n,) codes or indices
-        velocities=None, # (n,) 0 to 1; 1 when not known
-        vocabulary=DRUMS5 # Drum codes, or a size: 3, 5, 8
+    def make(
+        cls,
+        times,  # (n,) seconds, in any order
+        drums,  # (n,) codes or indices
+        velocities=None,  # (n,) 0 to 1; 1 when not known
+        vocabulary=DRUMS5,  # Drum codes, or a size: 3, 5, 8
     ):
         "Check and sort; `DrumnbError` on negative or non-finite times, unknown drums, velocities out of range."
         vocabulary = as_vocabulary(vocabulary)
@@ -75,32 +88,40 @@ class Onsets:
         "No onsets at all."
         return cls.make([], [], [], vocabulary)
 
-    def __len__(self): return len(self.times)
-    def __repr__(self): 
+    def __len__(self):
+        return len(self.times)
+
+    def __repr__(self):
         last = f', up to {self.times[-1]:.2f} s' if len(self) else ''
         return f'Onsets({len(self)}{last}: ' + ' '.join(f'{d} {n}' for d, n in self.counts().items()) + ')'
+
     def __getitem__(self, where):
         "The onsets that a mask, slice or index array selects."
         return replace(self, times=self.times[where], drums=self.drums[where], velocities=self.velocities[where])
+
     @property
-    def names(self): return [self.vocabulary[d] for d in self.drums]
+    def names(self):
+        return [self.vocabulary[d] for d in self.drums]
 
 # %% ../nbs/05_onsets.ipynb #bc2554d4
 @patch
-def of(self: Onsets, drum: str) -> np.ndarray: # Times in seconds
+def of(self: Onsets, drum: str) -> np.ndarray:  # Times in seconds
     "The times of one drum."
     return self.times[self.drums == _codes([drum], self.vocabulary)[0]]
 
+
 @patch
-def counts(self: Onsets) -> dict: # Code → number of onsets, every drum of the vocabulary
+def counts(self: Onsets) -> dict:  # Code → number of onsets, every drum of the vocabulary
     "How often each drum is struck."
     return dict(zip(self.vocabulary, np.bincount(self.drums, minlength=len(self.vocabulary)).tolist()))
 
+
 @patch
-def crop(self: Onsets, start: float, end: float): # Seconds; `end` is excluded
+def crop(self: Onsets, start: float, end: float):  # Seconds; `end` is excluded
     "The onsets of a stretch of time, counted from its start."
     return self[(self.times >= start) & (self.times < end)].shift(-start)
 
+# %% ../nbs/05_onsets.ipynb #d7f73e68
 @patch
 def shift(self: Onsets, seconds: float):
     "All onsets later by `seconds`; those that would come before zero are dropped."
@@ -109,7 +130,7 @@ def shift(self: Onsets, seconds: float):
 
 # %% ../nbs/05_onsets.ipynb #ee7708c7
 @patch
-def reduce(self: Onsets, vocabulary): # Drum codes, or a size: 3, 5, 8
+def reduce(self: Onsets, vocabulary):  # Drum codes, or a size: 3, 5, 8
     "The same onsets in a coarser vocabulary; drums that it lacks are dropped."
     vocabulary = as_vocabulary(vocabulary)
     new = [reduce_drum(d, vocabulary) for d in self.vocabulary]
@@ -117,16 +138,25 @@ def reduce(self: Onsets, vocabulary): # Drum codes, or a size: 3, 5, 8
     keep = code >= 0
     return Onsets.make(self.times[keep], code[keep], self.velocities[keep], vocabulary)
 
+# %% ../nbs/05_onsets.ipynb #a12f1ba8
 @patch
 def merge(self: Onsets, other: Onsets):
     "The onsets of both, sorted; the vocabularies must be the same."
     if self.vocabulary != other.vocabulary:
-        raise DrumnbError(f'onsets: cannot merge drums {self.vocabulary} with {other.vocabulary}; reduce one of them first')
-    parts = [np.concatenate(p) for p in zip((self.times, self.drums, self.velocities), (other.times, other.drums, other.velocities))]
+        raise DrumnbError(
+            f'onsets: cannot merge drums {self.vocabulary} with {other.vocabulary}; reduce one of them first'
+        )
+    parts = [
+        np.concatenate(p)
+        for p in zip((self.times, self.drums, self.velocities), (other.times, other.drums, other.velocities))
+    ]
     return Onsets.make(*parts, self.vocabulary)
 
+# %% ../nbs/05_onsets.ipynb #ae08e230
 @patch
-def distinct(self: Onsets, gap: float = 0.0): # Seconds; onsets of a drum this close to the last one kept are the same stroke
+def distinct(
+    self: Onsets, gap: float = 0.0
+):  # Seconds; onsets of a drum this close to the last one kept are the same stroke
     "Drop onsets that repeat the same drum within `gap`, as two toms struck at once do after a reduction."
     keep = np.zeros(len(self), bool)
     for d in range(len(self.vocabulary)):
@@ -134,51 +164,74 @@ def distinct(self: Onsets, gap: float = 0.0): # Seconds; onsets of a drum this c
         keep[where[_spaced(self.times[where], gap + 1e-9, strict=True)]] = True
     return self[keep]
 
+# %% ../nbs/05_onsets.ipynb #2cded427
 @patch
-def equals(self: Onsets, other: Onsets, 
-    atol: float = 0.0 # Seconds, and velocity steps
+def equals(
+    self: Onsets,
+    other: Onsets,
+    atol: float = 0.0,  # Seconds, and velocity steps
 ) -> bool:
     "Same vocabulary, same drums, times and velocities within `atol`."
-    return (self.vocabulary == other.vocabulary and len(self) == len(other) and np.array_equal(self.drums, other.drums)
-            and np.allclose(self.times, other.times, rtol=0, atol=atol) and np.allclose(self.velocities, other.velocities, rtol=0, atol=max(atol, 1e-6)))
+    return (
+        self.vocabulary == other.vocabulary
+        and len(self) == len(other)
+        and np.array_equal(self.drums, other.drums)
+        and np.allclose(self.times, other.times, rtol=0, atol=atol)
+        and np.allclose(self.velocities, other.velocities, rtol=0, atol=max(atol, 1e-6))
+    )
 
 # %% ../nbs/05_onsets.ipynb #974ea390
-def _spaced(x, # (n,) ascending times or frames
-    gap, # Least distance to the last one kept
-    strict=False # Whether a distance of exactly `gap` is too close
-) -> np.ndarray: # Indices of those kept
+def _spaced(
+    x,  # (n,) ascending times or frames
+    gap,  # Least distance to the last one kept
+    strict=False,  # Whether a distance of exactly `gap` is too close
+) -> np.ndarray:  # Indices of those kept
     "Keep the first, then every next one that is at least `gap` after the last one kept."
     x = np.asarray(x)
     close = np.diff(x) <= gap if strict else np.diff(x) < gap
-    if not close.any(): return np.arange(len(x))
+    if not close.any():
+        return np.arange(len(x))
     keep, last = [], -np.inf
     for i, v in enumerate(x.tolist()):
         if (v - last > gap) if strict else (v - last >= gap):
-            keep.append(i); last = v
+            keep.append(i)
+            last = v
     return np.array(keep, np.int64)
 
 # %% ../nbs/05_onsets.ipynb #0a1b5bfc
-def plot_onsets(onsets: Onsets, 
-    ax=None, # Axes; new ones when None
-    **kw # Passed to `scatter`
+def plot_onsets(
+    onsets: Onsets,
+    ax=None,  # Axes; new ones when None
+    **kw,  # Passed to `scatter`
 ):
     "Onsets in lanes, the first drum at the bottom; the size of a mark is the velocity."
     ax = core.use_style().gca() if ax is None else ax
     for i, d in enumerate(onsets.vocabulary):
         mine = onsets.drums == i
         ax.axhline(i, color='0.9', lw=0.8, zorder=0)
-        ax.scatter(onsets.times[mine], np.full(mine.sum(), i), s=8 + 40*onsets.velocities[mine], **{'color': COLORS[d], 'marker': 'o', 'lw': 0, **kw})
-    ax.set(yticks=range(len(onsets.vocabulary)), yticklabels=onsets.vocabulary, ylim=(-0.6, len(onsets.vocabulary) - 0.4), xlabel='time (s)')
+        ax.scatter(
+            onsets.times[mine],
+            np.full(mine.sum(), i),
+            s=8 + 40 * onsets.velocities[mine],
+            **{'color': COLORS[d], 'marker': 'o', 'lw': 0, **kw},
+        )
+    ax.set(
+        yticks=range(len(onsets.vocabulary)),
+        yticklabels=onsets.vocabulary,
+        ylim=(-0.6, len(onsets.vocabulary) - 0.4),
+        xlabel='time (s)',
+    )
     return ax
 
 # %% ../nbs/05_onsets.ipynb #dd5b98aa
 @dataclass(frozen=True, eq=False, repr=False)
 class Hits:
     "A drum performance as MIDI knows it: times, percussion pitches and velocities, sorted by time."
-    times: np.ndarray      # (n,) float64, seconds
-    pitches: np.ndarray    # (n,) int64, MIDI note numbers
-    velocities: np.ndarray # (n,) float32, 0 to 1
-    source: str = 'gm'     # Which map the pitches follow: 'gm' or 'td11'
+
+    times: np.ndarray  # (n,) float64, seconds
+    pitches: np.ndarray  # (n,) int64, MIDI note numbers
+    velocities: np.ndarray  # (n,) float32, 0 to 1
+    source: str = 'gm'  # Which map the pitches follow: 'gm' or 'td11'
 
     @classmethod
     def make(cls, times, pitches, velocities=None, source='gm'):
@@ -188,9 +241,13 @@ class Hits:
         order = np.lexsort((pitches, times))
         return cls(times[order], pitches[order], velocities[order], source)
 
-    def __len__(self): return len(self.times)
-    def __repr__(self): return f'Hits({len(self)} of {len(set(self.pitches.tolist()))} pitches, {self.source})'
-    def __getitem__(self, where): 
+    def __len__(self):
+        return len(self.times)
+
+    def __repr__(self):
+        return f'Hits({len(self)} of {len(set(self.pitches.tolist()))} pitches, {self.source})'
+
+    def __getitem__(self, where):
         "The hits that a mask, slice or index array selects."
         return replace(self, times=self.times[where], pitches=self.pitches[where], velocities=self.velocities[where])
 
@@ -203,56 +260,76 @@ def onsets(self: Hits, vocabulary=DRUMS5) -> Onsets:
     keep = np.array([d is not None for d in drums], bool)
     return Onsets.make(self.times[keep], [d for d in drums if d is not None], self.velocities[keep], vocabulary)
 
+
 @patch
 def articulations(self: Hits) -> list:
     "How each hit is struck: 'kick', 'hat_open', …"
     return [articulation(p, self.source) for p in self.pitches.tolist()]
 
+# %% ../nbs/05_onsets.ipynb #c4cc56df
 @patch
 def shift(self: Hits, seconds: float):
     "All hits later by `seconds`; those that would come before zero are dropped."
     times = self.times + seconds
     return replace(self, times=times)[times >= 0]
 
+
 @patch
 def crop(self: Hits, start: float, end: float):
     "The hits from `start` to before `end`, counted from `start`."
     return self[(self.times >= start) & (self.times < end)].shift(-start)
 
+# %% ../nbs/05_onsets.ipynb #f9c6ccd6
 @patch
 def merge(self: Hits, other: Hits):
     "The hits of both, sorted; the sources must be the same."
-    if self.source != other.source: raise DrumnbError(f'hits: cannot merge pitches of {self.source} with those of {other.source}')
-    return Hits.make(*[np.concatenate(p) for p in zip((self.times, self.pitches, self.velocities), (other.times, other.pitches, other.velocities))], self.source)
+    if self.source != other.source:
+        raise DrumnbError(f'hits: cannot merge pitches of {self.source} with those of {other.source}')
+    return Hits.make(
+        *[
+            np.concatenate(p)
+            for p in zip((self.times, self.pitches, self.velocities), (other.times, other.pitches, other.velocities))
+        ],
+        self.source,
+    )
 
 # %% ../nbs/05_onsets.ipynb #5496e38e
-def _seconds(ticks, # (n,) ticks since the start
-    tempi, # List of (tick, microseconds per beat), in order
-    per_beat # Ticks per beat
-) -> np.ndarray: # (n,) seconds
+def _seconds(
+    ticks,  # (n,) ticks since the start
+    tempi,  # List of (tick, microseconds per beat), in order
+    per_beat,  # Ticks per beat
+) -> np.ndarray:  # (n,) seconds
     "Ticks to seconds through all tempo changes."
-    corners = dict([(0, 500_000), *tempi])                     # 120 beats a minute until said otherwise; a later message on a tick wins
-    at, tempo = np.array(list(corners), np.float64), np.array(list(corners.values()), np.float64)*1e-6/per_beat
-    begin = np.concatenate([[0], np.cumsum(np.diff(at)*tempo[:-1])])
+    corners = dict([(0, 500_000), *tempi])  # 120 beats a minute until said otherwise; a later message on a tick wins
+    at, tempo = np.array(list(corners), np.float64), np.array(list(corners.values()), np.float64) * 1e-6 / per_beat
+    begin = np.concatenate([[0], np.cumsum(np.diff(at) * tempo[:-1])])
     i = np.searchsorted(at, ticks, side='right') - 1
-    return begin[i] + (np.asarray(ticks) - at[i])*tempo[i]
+    return begin[i] + (np.asarray(ticks) - at[i]) * tempo[i]
 
 # %% ../nbs/05_onsets.ipynb #23f62ed3
 def _midi_file(path):
     "A parsed MIDI file; every way of being broken is one kind of error."
-    try: midi = mido.MidiFile(path)
-    except FileNotFoundError: raise DrumnbError(f'{path}: no such file') from None
+    try:
+        midi = mido.MidiFile(path)
+    except FileNotFoundError:
+        raise DrumnbError(f'{path}: no such file') from None
     except (EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise DrumnbError(f'{path}: not a whole MIDI file ({str(e) or "it ends too early"}); get or export it again') from None
+        raise DrumnbError(
+            f'{path}: not a whole MIDI file ({str(e) or "it ends too early"}); get or export it again'
+        ) from None
     if midi.type == 2 or midi.ticks_per_beat <= 0:
-        raise DrumnbError(f'{path}: a MIDI file of type {midi.type} with time division {midi.ticks_per_beat}; expected type 0 or 1 in ticks per beat')
+        raise DrumnbError(
+            f'{path}: a MIDI file of type {midi.type} with time division {midi.ticks_per_beat}; expected type 0 or 1 in ticks per beat'
+        )
     return midi
 
-def read_midi(path: str|Path, 
-    source: str = 'gm', # Which map the pitches follow: 'gm' or 'td11'
-    channels: tuple = (10,), # MIDI channels that hold drums, counted from 1
-    unknown: str = 'raise', # What to do with a pitch the source lacks: 'raise' or 'drop'
-    allow_empty: bool = False # Whether a file without drum notes is fine
+# %% ../nbs/05_onsets.ipynb #4c4ab146
+def read_midi(
+    path: str | Path,
+    source: str = 'gm',  # Which map the pitches follow: 'gm' or 'td11'
+    channels: tuple = (10,),  # MIDI channels that hold drums, counted from 1
+    unknown: str = 'raise',  # What to do with a pitch the source lacks: 'raise' or 'drop'
+    allow_empty: bool = False,  # Whether a file without drum notes is fine
 ) -> Hits:
     "The drum notes of a MIDI file in seconds, tempo changes honoured; `DrumnbError` when it is broken or has no drums."
     midi = _midi_file(path)
@@ -261,100 +338,143 @@ def read_midi(path: str|Path,
         now = 0
         for m in track:
             now += m.time
-            if m.type == 'set_tempo': tempi.append((now, m.tempo))
+            if m.type == 'set_tempo':
+                tempi.append((now, m.tempo))
             elif m.type == 'note_on' and m.velocity:
                 seen.add(m.channel + 1)
-                if m.channel + 1 in channels: ticks.append(now); pitches.append(m.note); velocities.append(m.velocity)
+                if m.channel + 1 in channels:
+                    ticks.append(now)
+                    pitches.append(m.note)
+                    velocities.append(m.velocity)
     if not ticks and not allow_empty:
-        raise DrumnbError(f'{path}: no drum notes on channel {_listed(channels)} (notes on {_listed(sorted(seen)) or "none"}); '
-                          'put the drums on channel 10, or name their channel')
+        raise DrumnbError(
+            f'{path}: no drum notes on channel {_listed(channels)} (notes on {_listed(sorted(seen)) or "none"}); '
+            'put the drums on channel 10, or name their channel'
+        )
     times = _seconds(np.array(ticks, np.int64), sorted(tempi, key=lambda t: t[0]), midi.ticks_per_beat)
-    return _known(Hits.make(times, pitches, np.array(velocities, np.float32)/127, source), unknown, path)
+    return _known(Hits.make(times, pitches, np.array(velocities, np.float32) / 127, source), unknown, path)
 
 # %% ../nbs/05_onsets.ipynb #1ec70948
-def _listed(items): return ', '.join(map(str, items))
+def _listed(items):
+    return ', '.join(map(str, items))
 
+# %% ../nbs/05_onsets.ipynb #1a86a5dc
 def _known(hits, unknown, path):
     "Raise on, or drop, pitches that the source of the hits does not have."
+
     def known(pitch):
-        try: return bool(articulation(pitch, hits.source))
+        try:
+            return bool(articulation(pitch, hits.source))
         except DrumnbError:
-            if unknown != 'drop': raise DrumnbError(f'{path}: pitch {pitch} is not a drum of {hits.source}; try another source, or drop unknown pitches') from None
+            if unknown != 'drop':
+                raise DrumnbError(
+                    f'{path}: pitch {pitch} is not a drum of {hits.source}; try another source, or drop unknown pitches'
+                ) from None
             return False
+
     ok = {p for p in set(hits.pitches.tolist()) if known(p)}
     return hits[np.isin(hits.pitches, list(ok))]
 
 # %% ../nbs/05_onsets.ipynb #455be3ac
-def write_midi(path: str|Path, 
-    performance: Onsets|Hits, # Onsets are written with one General MIDI pitch a drum
-    bpm: float = 120.0, # Tempo of the file; it does not move the onsets
-    ticks_per_beat: int = 960 # Resolution; times are rounded to it
+def write_midi(
+    path: str | Path,
+    performance: Onsets | Hits,  # Onsets are written with one General MIDI pitch a drum
+    bpm: float = 120.0,  # Tempo of the file; it does not move the onsets
+    ticks_per_beat: int = 960,  # Resolution; times are rounded to it
 ):
     "Write drums on channel 10, each note a twentieth of a second long; atomic."
-    pitches = performance.pitches if isinstance(performance, Hits) else np.array([MIDI_PITCH[d] for d in performance.vocabulary])[performance.drums]
-    tick = 60/bpm/ticks_per_beat
-    starts = np.rint(performance.times/tick).astype(int)
-    velocities = np.clip(np.rint(performance.velocities*127), 1, 127).astype(int)
-    length = max(1, round(0.05/tick))
+    pitches = (
+        performance.pitches
+        if isinstance(performance, Hits)
+        else np.array([MIDI_PITCH[d] for d in performance.vocabulary])[performance.drums]
+    )
+    tick = 60 / bpm / ticks_per_beat
+    starts = np.rint(performance.times / tick).astype(int)
+    velocities = np.clip(np.rint(performance.velocities * 127), 1, 127).astype(int)
+    length = max(1, round(0.05 / tick))
     events = [(t, 1, p, v) for t, p, v in zip(starts.tolist(), pitches.tolist(), velocities.tolist())]
     events = sorted(events + [(t + length, 0, p, 0) for t, _, p, _ in events])
-    track = mido.MidiTrack([mido.MetaMessage('track_name', name='Drums'), mido.MetaMessage('set_tempo', tempo=round(60e6/bpm))])
+    track = mido.MidiTrack(
+        [mido.MetaMessage('track_name', name='Drums'), mido.MetaMessage('set_tempo', tempo=round(60e6 / bpm))]
+    )
     for (t, _, p, v), before in zip(events, [0, *(e[0] for e in events)]):
         track.append(mido.Message('note_on', channel=9, note=p, velocity=v, time=t - before))
     midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat)
     midi.tracks.append(track)
-    with atomic_path(path) as tmp: midi.save(tmp)
+    with atomic_path(path) as tmp:
+        midi.save(tmp)
 
 # %% ../nbs/05_onsets.ipynb #dc3becde
-def read_events(path: str|Path) -> tuple: # Times (n,) in seconds, labels (n,) as written
+def read_events(path: str | Path) -> tuple:  # Times (n,) in seconds, labels (n,) as written
     "Lines of `seconds label`, separated by blanks, tab or comma; empty lines and lines from `#` on are skipped."
     times, labels = [], []
     for n, line in enumerate(_lines(path), 1):
         fields = line.split('#')[0].replace(',', ' ').split()
-        if not fields: continue
-        if len(fields) != 2: raise DrumnbError(f'{path}, line {n}: {line.strip()!r}; expected "seconds label"')
-        times.append(_number(fields[0], path, n)); labels.append(fields[1])
+        if not fields:
+            continue
+        if len(fields) != 2:
+            raise DrumnbError(f'{path}, line {n}: {line.strip()!r}; expected "seconds label"')
+        times.append(_number(fields[0], path, n))
+        labels.append(fields[1])
     return np.array(times, np.float64), labels
 
+# %% ../nbs/05_onsets.ipynb #42552f44
 def _lines(path):
-    try: return Path(path).read_text(encoding='utf-8-sig').splitlines()
-    except FileNotFoundError: raise DrumnbError(f'{path}: no such file') from None
-    except (UnicodeDecodeError, IsADirectoryError): raise DrumnbError(f'{path}: not a text file; expected lines of "seconds label"') from None
+    try:
+        return Path(path).read_text(encoding='utf-8-sig').splitlines()
+    except FileNotFoundError:
+        raise DrumnbError(f'{path}: no such file') from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise DrumnbError(f'{path}: not a text file; expected lines of "seconds label"') from None
 
+# %% ../nbs/05_onsets.ipynb #35f135be
 def _number(text, path, n, low=0.0, high=float('inf')):
-    try: x = float(text)
-    except ValueError: x = float('nan')
-    if not low <= x <= high or x == float('inf'): raise DrumnbError(f'{path}, line {n}: {text!r}; expected a number from {low:g}' + (f' to {high:g}' if high < 1e9 else ''))
+    try:
+        x = float(text)
+    except ValueError:
+        x = float('nan')
+    if not low <= x <= high or x == float('inf'):
+        raise DrumnbError(
+            f'{path}, line {n}: {text!r}; expected a number from {low:g}' + (f' to {high:g}' if high < 1e9 else '')
+        )
     return x
 
 # %% ../nbs/05_onsets.ipynb #76f676f6
-def read_text(path: str|Path, 
-    source: str|None = None, # Whose labels: 'mdb', 'enst', 'gm', 'td11'; None for our own drum codes
-    vocabulary=DRUMS5 # Drum codes, or a size
+def read_text(
+    path: str | Path,
+    source: str | None = None,  # Whose labels: 'mdb', 'enst', 'gm', 'td11'; None for our own drum codes
+    vocabulary=DRUMS5,  # Drum codes, or a size
 ) -> Onsets:
     "Onsets from lines of `seconds label`; known labels outside the vocabulary are dropped, unknown ones a `DrumnbError` with line number."
     vocabulary = as_vocabulary(vocabulary)
     times, labels = read_events(path)
+
     def drum(label):
-        try: return reduce_drum(label, vocabulary) if source is None else classify([label], source, vocabulary)[0]
-        except DrumnbError as e: 
-            line = next(n for n, l in enumerate(_lines(path), 1) if label in l.split('#')[0].replace(',', ' ').split()[1:])
+        try:
+            return reduce_drum(label, vocabulary) if source is None else classify([label], source, vocabulary)[0]
+        except DrumnbError as e:
+            line = next(
+                n for n, l in enumerate(_lines(path), 1) if label in l.split('#')[0].replace(',', ' ').split()[1:]
+            )
             raise DrumnbError(f'{path}, line {line}: {e}') from None
+
     of = {l: drum(l) for l in dict.fromkeys(labels)}
     keep = [i for i, l in enumerate(labels) if of[l] is not None]
     return Onsets.make(times[keep], [of[labels[i]] for i in keep], None, vocabulary)
 
-def write_text(path: str|Path, onsets: Onsets):
+# %% ../nbs/05_onsets.ipynb #c6ac6613
+def write_text(path: str | Path, onsets: Onsets):
     "Write lines of `seconds<tab>drum`, to the microsecond; velocities are lost."
     core.write_text(path, ''.join(f'{t:.6f}\t{d}\n' for t, d in zip(onsets.times, onsets.names)))
 
 # %% ../nbs/05_onsets.ipynb #e1851a4c
-def write_csv(path: str|Path, onsets: Onsets):
+def write_csv(path: str | Path, onsets: Onsets):
     "Write a table with the columns onset_s, drum, velocity."
     rows = [f'{t:.6f},{d},{v:.4f}\n' for t, d, v in zip(onsets.times, onsets.names, onsets.velocities)]
     core.write_text(path, 'onset_s,drum,velocity\n' + ''.join(rows))
 
-def read_csv(path: str|Path, vocabulary=DRUMS5) -> Onsets:
+# %% ../nbs/05_onsets.ipynb #6a44a871
+def read_csv(path: str | Path, vocabulary=DRUMS5) -> Onsets:
     "Read a table with the columns onset_s, drum and, if there, velocity."
     rows = csv.DictReader(_lines(path), skipinitialspace=True)
     if not {'onset_s', 'drum'} <= set(rows.fieldnames or ()):
@@ -362,62 +482,100 @@ def read_csv(path: str|Path, vocabulary=DRUMS5) -> Onsets:
     vocabulary, got = as_vocabulary(vocabulary), []
     for row in rows:
         n = rows.line_num
-        try: drum = reduce_drum(row['drum'], vocabulary)
-        except DrumnbError as e: raise DrumnbError(f'{path}, line {n}: {e}') from None
+        try:
+            drum = reduce_drum(row['drum'], vocabulary)
+        except DrumnbError as e:
+            raise DrumnbError(f'{path}, line {n}: {e}') from None
         got.append((_number(row['onset_s'], path, n), drum, _number(row.get('velocity') or '1', path, n, 0, 1)))
     got = [g for g in got if g[1] is not None]
     return Onsets.make(*zip(*got), vocabulary) if got else Onsets.empty(vocabulary)
 
 # %% ../nbs/05_onsets.ipynb #0d831777
-def write_jams(path: str|Path, onsets: Onsets, 
-    duration: float|None = None # Of the recording, in seconds; the last onset when None
+def write_jams(
+    path: str | Path,
+    onsets: Onsets,
+    duration: float | None = None,  # Of the recording, in seconds; the last onset when None
 ):
     "Write a JAMS file with one `tag_open` annotation."
     duration = float(duration if duration is not None else onsets.times.max(initial=0))
     data = [dict(time=t, duration=0.0, value=d, confidence=None) for t, d in zip(onsets.times.tolist(), onsets.names)]
-    annotation = dict(namespace='tag_open', data=data, time=0, duration=duration, annotation_metadata={},
-                      sandbox=dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist()))
-    write_json(path, dict(annotations=[annotation], sandbox={}, file_metadata=dict(duration=duration, title='', artist='', release='', identifiers={}, jams_version='0.3.5')))
+    annotation = dict(
+        namespace='tag_open',
+        data=data,
+        time=0,
+        duration=duration,
+        annotation_metadata={},
+        sandbox=dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist()),
+    )
+    write_json(
+        path,
+        dict(
+            annotations=[annotation],
+            sandbox={},
+            file_metadata=dict(
+                duration=duration, title='', artist='', release='', identifiers={}, jams_version='0.3.5'
+            ),
+        ),
+    )
 
-def read_jams(path: str|Path, vocabulary=DRUMS5) -> Onsets:
+# %% ../nbs/05_onsets.ipynb #180fa800
+def read_jams(path: str | Path, vocabulary=DRUMS5) -> Onsets:
     "Read the first `tag_open` annotation of a JAMS file."
     vocabulary, content = as_vocabulary(vocabulary), read_json(path)
-    found = [a for a in (content.get('annotations', []) if isinstance(content, dict) else []) if a.get('namespace') == 'tag_open']
-    if not found: raise DrumnbError(f'{path}: no annotation in the namespace tag_open; expected a JAMS file written by drumnb')
+    found = [
+        a
+        for a in (content.get('annotations', []) if isinstance(content, dict) else [])
+        if a.get('namespace') == 'tag_open'
+    ]
+    if not found:
+        raise DrumnbError(f'{path}: no annotation in the namespace tag_open; expected a JAMS file written by drumnb')
     data = found[0].get('data', [])
-    velocities = found[0].get('sandbox', {}).get('velocities') or [1.0]*len(data)
-    try: 
-        got = [(float(o['time']), reduce_drum(o['value'], vocabulary), v) for o, v in zip(data, velocities, strict=True)]
+    velocities = found[0].get('sandbox', {}).get('velocities') or [1.0] * len(data)
+    try:
+        got = [
+            (float(o['time']), reduce_drum(o['value'], vocabulary), v) for o, v in zip(data, velocities, strict=True)
+        ]
         got = [g for g in got if g[1] is not None]
         return Onsets.make(*zip(*got), vocabulary) if got else Onsets.empty(vocabulary)
-    except (KeyError, TypeError, ValueError) as e: raise DrumnbError(f'{path}: {e}; expected times and drum codes') from None
+    except (KeyError, TypeError, ValueError) as e:
+        raise DrumnbError(f'{path}: {e}; expected times and drum codes') from None
 
 # %% ../nbs/05_onsets.ipynb #68751a8d
-def read_onsets(path: str|Path, vocabulary=DRUMS5, source: str|None = None) -> Onsets:
+def read_onsets(path: str | Path, vocabulary=DRUMS5, source: str | None = None) -> Onsets:
     "Read onsets from a .mid, .txt, .csv or .jams file, by its suffix."
     kind = Path(path).suffix.lower()
-    if kind in ('.mid', '.midi'): return read_midi(path, source or 'gm').onsets(vocabulary)
-    if kind in ('.txt', '.lab', '.tsv', '.drums'): return read_text(path, source, vocabulary)
-    if kind == '.csv': return read_csv(path, vocabulary)
-    if kind == '.jams': return read_jams(path, vocabulary)
-    raise DrumnbError(f'{path}: cannot read onsets from {kind or "a file without suffix"}; expected .mid, .txt, .csv or .jams')
+    if kind in ('.mid', '.midi'):
+        return read_midi(path, source or 'gm').onsets(vocabulary)
+    if kind in ('.txt', '.lab', '.tsv', '.drums'):
+        return read_text(path, source, vocabulary)
+    if kind == '.csv':
+        return read_csv(path, vocabulary)
+    if kind == '.jams':
+        return read_jams(path, vocabulary)
+    raise DrumnbError(
+        f'{path}: cannot read onsets from {kind or "a file without suffix"}; expected .mid, .txt, .csv or .jams'
+    )
 
 # %% ../nbs/05_onsets.ipynb #74b0982e
-FPS = 100   # frames a second
+FPS = 100  # frames a second
 
-def frames_of(times: np.ndarray, # Seconds
-    fps: int = FPS
-) -> np.ndarray: # int64
+
+def frames_of(
+    times: np.ndarray,  # Seconds
+    fps: int = FPS,
+) -> np.ndarray:  # int64
     "The nearest frame of each time; halves go up."
-    return np.floor(np.asarray(times, np.float64)*fps + 0.5 + 1e-9).astype(np.int64)
+    return np.floor(np.asarray(times, np.float64) * fps + 0.5 + 1e-9).astype(np.int64)
 
-def to_targets(onsets: Onsets, 
-    n_frames: int, # Rows of the result; frame t is centred at t/fps seconds
-    fps: int = FPS, 
-    neighbours: float = 0.5 # Value of the frames just before and after an onset
-) -> np.ndarray: # (n_frames, drums) float32
+# %% ../nbs/05_onsets.ipynb #82d06e28
+def to_targets(
+    onsets: Onsets,
+    n_frames: int,  # Rows of the result; frame t is centred at t/fps seconds
+    fps: int = FPS,
+    neighbours: float = 0.5,  # Value of the frames just before and after an onset
+) -> np.ndarray:  # (n_frames, drums) float32
     "The activation function of a perfect transcriber, widened by one frame; onsets beyond the last frame are dropped."
-    padded = np.zeros((n_frames + 2, len(onsets.vocabulary)), np.float32)      # one more frame on either side
+    padded = np.zeros((n_frames + 2, len(onsets.vocabulary)), np.float32)  # one more frame on either side
     frames = frames_of(onsets.times, fps) + 1
     inside = frames < n_frames + 2
     frames, drums = frames[inside], onsets.drums[inside]
@@ -429,19 +587,36 @@ def to_targets(onsets: Onsets,
     return padded[1:-1]
 
 # %% ../nbs/05_onsets.ipynb #63d926ac
-def plot_activations(activations: np.ndarray, # (T, drums)
-    ax=None, vocabulary=DRUMS5, fps: int = FPS, 
-    peaks: Onsets|None = None # Marked when given
+def plot_activations(
+    activations: np.ndarray,  # (T, drums)
+    ax=None,
+    vocabulary=DRUMS5,
+    fps: int = FPS,
+    peaks: Onsets | None = None,  # Marked when given
 ):
     "Activation functions, one lane a drum, the first at the bottom."
     ax = core.use_style().gca() if ax is None else ax
-    seconds = np.arange(len(activations))/fps
+    seconds = np.arange(len(activations)) / fps
     for i, d in enumerate(vocabulary):
-        ax.fill_between(seconds, i, i + 0.9*activations[:, i], color=COLORS[d], alpha=0.35, lw=0)
-        ax.plot(seconds, i + 0.9*activations[:, i], color=COLORS[d], lw=0.7)
-    if peaks is not None: 
-        ax.scatter(peaks.times, peaks.drums + 0.9*peaks.velocities, s=14, color=[COLORS[d] for d in peaks.names], edgecolor='black', lw=0.5, zorder=3, clip_on=False)
-    ax.set(yticks=np.arange(len(vocabulary)) + 0.2, yticklabels=vocabulary, ylim=(-0.05, len(vocabulary)), xlabel='time (s)')
+        ax.fill_between(seconds, i, i + 0.9 * activations[:, i], color=COLORS[d], alpha=0.35, lw=0)
+        ax.plot(seconds, i + 0.9 * activations[:, i], color=COLORS[d], lw=0.7)
+    if peaks is not None:
+        ax.scatter(
+            peaks.times,
+            peaks.drums + 0.9 * peaks.velocities,
+            s=14,
+            color=[COLORS[d] for d in peaks.names],
+            edgecolor='black',
+            lw=0.5,
+            zorder=3,
+            clip_on=False,
+        )
+    ax.set(
+        yticks=np.arange(len(vocabulary)) + 0.2,
+        yticklabels=vocabulary,
+        ylim=(-0.05, len(vocabulary)),
+        xlabel='time (s)',
+    )
     ax.tick_params(axis='y', length=0)
     return ax
 
@@ -449,48 +624,57 @@ def plot_activations(activations: np.ndarray, # (T, drums)
 @dataclass(frozen=True)
 class PeakPicking:
     "Settings of the peak picker; each may be a tuple with a value for every drum. Windows are in frames."
-    threshold: float|tuple = 0.1 # δ: how far above the mean of its surroundings
-    max_pre: int|tuple = 2       # m, before the frame
-    max_post: int|tuple = 2      # m, after the frame
-    mean_pre: int|tuple = 2      # a, before; with mean_post = 0 the mean is off and δ an absolute threshold
-    mean_post: int|tuple = 2     # a, after
-    wait: int|tuple = 2          # w: least distance to the last onset
-    floor: float|tuple = 0.0     # Least activation of an onset, in absolute terms
+
+    threshold: float | tuple = 0.1  # δ: how far above the mean of its surroundings
+    max_pre: int | tuple = 2  # m, before the frame
+    max_post: int | tuple = 2  # m, after the frame
+    mean_pre: int | tuple = 2  # a, before; with mean_post = 0 the mean is off and δ an absolute threshold
+    mean_post: int | tuple = 2  # a, after
+    wait: int | tuple = 2  # w: least distance to the last onset
+    floor: float | tuple = 0.0  # Least activation of an onset, in absolute terms
 
     @classmethod
-    def absolute(cls, threshold): 
+    def absolute(cls, threshold):
         "Local maxima of at least `threshold`, with no regard to the mean."
         return cls(threshold=threshold, mean_pre=0, mean_post=0)
 
-    def of(self, drum: int): 
+    def of(self, drum: int):
         "The settings of one drum, by index."
         pick = lambda v: v[drum] if isinstance(v, (tuple, list, np.ndarray)) else v
         return PeakPicking(**{k: pick(v) for k, v in vars(self).items()})
 
 # %% ../nbs/05_onsets.ipynb #c7e9a816
-def find_peaks(y: np.ndarray, # (T,) one activation function
-    p: PeakPicking # Scalar settings
-) -> np.ndarray: # Frames of the onsets
+def find_peaks(
+    y: np.ndarray,  # (T,) one activation function
+    p: PeakPicking,  # Scalar settings
+) -> np.ndarray:  # Frames of the onsets
     "Peaks by the three rules (Böck et al. 2012); the first two equal madmom's `peak_picking`."
     mean = _moving(uniform_filter1d, y, p.mean_pre, p.mean_post) if p.mean_pre + p.mean_post else 0
-    standing = y*((y >= mean + p.threshold) & (y >= p.floor))
+    standing = y * ((y >= mean + p.threshold) & (y >= p.floor))
     highest = _moving(maximum_filter1d, standing, p.max_pre, p.max_post) if p.max_pre + p.max_post else standing
     frames = np.flatnonzero((standing == highest) & (standing != 0))
     return frames[_spaced(frames, p.wait)]
 
+# %% ../nbs/05_onsets.ipynb #9e227468
 def _moving(filter1d, y, before, after):
     "A filter over the frames from `before` to `after`, zeros beyond the ends."
-    return filter1d(y, before + after + 1, mode='constant', origin=(before - after)//2)
+    return filter1d(y, before + after + 1, mode='constant', origin=(before - after) // 2)
 
-def pick_peaks(activations: np.ndarray, # (T, drums), 0 to 1
-    picking: PeakPicking = PeakPicking(), 
-    vocabulary=DRUMS5, fps: int = FPS
-) -> Onsets: # The velocity is the activation at the peak
+# %% ../nbs/05_onsets.ipynb #2993fc92
+def pick_peaks(
+    activations: np.ndarray,  # (T, drums), 0 to 1
+    picking: PeakPicking = PeakPicking(),
+    vocabulary=DRUMS5,
+    fps: int = FPS,
+) -> Onsets:  # The velocity is the activation at the peak
     "Onsets of all drums from their activation functions."
     vocabulary, y = as_vocabulary(vocabulary), np.asarray(activations)
     if y.ndim != 2 or y.shape[1] != len(vocabulary):
-        raise DrumnbError(f'activations of shape {y.shape}; expected (frames, {len(vocabulary)}) for the drums {_listed(vocabulary)}')
-    if not np.isfinite(y).all(): raise DrumnbError('activations: not all of them are numbers; the model or its input is broken')
+        raise DrumnbError(
+            f'activations of shape {y.shape}; expected (frames, {len(vocabulary)}) for the drums {_listed(vocabulary)}'
+        )
+    if not np.isfinite(y).all():
+        raise DrumnbError('activations: not all of them are numbers; the model or its input is broken')
     peaks = [find_peaks(np.ascontiguousarray(y[:, i]), picking.of(i)) for i in range(len(vocabulary))]
     frames, drums = np.concatenate(peaks), np.repeat(np.arange(len(vocabulary)), [len(p) for p in peaks])
-    return Onsets.make(frames/fps, drums, np.clip(y[frames, drums], 0, 1), vocabulary)
+    return Onsets.make(frames / fps, drums, np.clip(y[frames, drums], 0, 1), vocabulary)

@@ -1,4 +1,5 @@
 """Remove outputs, execution counts and stray metadata from notebooks, as the repository keeps them; tags stay."""
+
 import sys
 from pathlib import Path
 
@@ -14,8 +15,12 @@ def clean(path: Path) -> bool:
     for cell in notebook.cells:
         if cell.cell_type == 'code':
             cell.outputs = []
-    clean_nb(notebook, allowed_metadata_keys=settings.get('allowed_metadata_keys').split(),
-             allowed_cell_metadata_keys=settings.get('allowed_cell_metadata_keys').split(), clean_ids=settings.clean_ids)
+    clean_nb(
+        notebook,
+        allowed_metadata_keys=settings.get('allowed_metadata_keys').split(),
+        allowed_cell_metadata_keys=settings.get('allowed_cell_metadata_keys').split(),
+        clean_ids=settings.clean_ids,
+    )
     write_nb(notebook, path)
     return path.read_text(encoding='utf-8') != before
 

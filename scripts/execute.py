@@ -1,4 +1,5 @@
 """Execute chapters into a folder with papermill; a chapter whose inputs have not changed is left alone."""
+
 import argparse
 import hashlib
 import os
@@ -9,15 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CELL_SECONDS = 900                                          # a cell that takes longer hangs
-SLOW_FIRST = ('33_', '32_', '60_', '09_', '44_')            # with several workers, the longest chapters must not come last
+CELL_SECONDS = 900  # a cell that takes longer hangs
+SLOW_FIRST = ('48_', '46_', '70_', '15_', '54_')  # with several workers, the longest chapters must not come last
 
 
-BOOK_DEPENDS = ('results', 'thesis/published')              # what `make figures` and `make thesis` name with --depends
+BOOK_DEPENDS = ('results', 'thesis/published')  # what `make figures` and `make thesis` name with --depends
 
 
 class Keys:
     "Hashes of notebooks together with the library and the files that they read."
+
     def __init__(self, root: Path, depends: list, figures: str):
         files = sorted((root / 'drumnb').rglob('*.py'))
         for path in (root / d for d in depends):
@@ -45,6 +47,7 @@ def key_of(notebook: Path, depends: list[Path]) -> str:
 def execute(notebook: Path, folder: Path, depends: list[Path]) -> bool:
     "Run one notebook in its own folder; False, with one line on standard error, when it fails."
     import papermill
+
     output, stamp = folder / notebook.name, folder / f'.{notebook.stem}.key'
     key = key_of(notebook, depends)
     if output.exists() and stamp.exists() and stamp.read_text() == key:
@@ -54,8 +57,14 @@ def execute(notebook: Path, folder: Path, depends: list[Path]) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     print(f'Executing {notebook.name}', flush=True)
     try:
-        papermill.execute_notebook(str(notebook), str(output), cwd=str(notebook.parent), kernel_name='python3', progress_bar=sys.stderr.isatty(),
-                                   execution_timeout=CELL_SECONDS)
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            cwd=str(notebook.parent),
+            kernel_name='python3',
+            progress_bar=sys.stderr.isatty(),
+            execution_timeout=CELL_SECONDS,
+        )
     except Exception as error:
         said = [line for line in str(error).splitlines() if line.strip()]
         print(f'{notebook}: {said[-1] if said else type(error).__name__}; see {output}', file=sys.stderr, flush=True)
@@ -84,7 +93,9 @@ def main() -> int:
     parser.add_argument('--to', type=Path, required=True, help='folder of the executed notebooks')
     parser.add_argument('--depends', nargs='*', type=Path, default=[], help='files and folders that the chapters read')
     parser.add_argument('--workers', type=int, default=1, help='notebooks at a time')
-    parser.add_argument('--all', action='store_true', help='these are all the notebooks: remove what others left in the folder')
+    parser.add_argument(
+        '--all', action='store_true', help='these are all the notebooks: remove what others left in the folder'
+    )
     args = parser.parse_args()
     absent = [str(n) for n in args.notebooks if not n.exists()]
     if absent:

@@ -6,6 +6,7 @@
 RUN is the name of a run or the path of its JSON in results/; the models of several answer together. The data sets of its validation and test parts must be here, because
 confidence is fitted and all scores are computed again with the very weights that ship.
 """
+
 import argparse
 import os
 import sys
@@ -15,24 +16,47 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description='Put the model of a finished run into the package.')
-    parser.add_argument('run', nargs='+', help='name of a run, or the path of its JSON; the models of several answer together')
+    parser.add_argument(
+        'run', nargs='+', help='name of a run, or the path of its JSON; the models of several answer together'
+    )
     parser.add_argument('--model', metavar='FILE', help='other weights of the same experiment, such as an average')
-    parser.add_argument('--threshold', type=float, nargs='+', metavar='T', help="one for all drums or one for each, instead of the run's")
-    parser.add_argument('--level', action='store_true', help='choose the level of the input, and the threshold there, on the validation tracks')
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        nargs='+',
+        metavar='T',
+        help="one for all drums or one for each, instead of the run's",
+    )
+    parser.add_argument(
+        '--level',
+        action='store_true',
+        help='choose the level of the input, and the threshold there, on the validation tracks',
+    )
     parser.add_argument('--version', type=int, metavar='N', help='the next number by default')
     parser.add_argument('--folder', metavar='DIR', help='drumnb/data/weights by default')
     args = parser.parse_args(argv)
     import torch
+
     from drumnb.core import DrumnbError
-    from drumnb.weights import ship
+    from drumnb.transcription.weights import ship
+
     torch.set_num_threads(1)
     t = args.threshold
-    try: path = ship(args.run, args.model, None if t is None else t[0] if len(t) == 1 else tuple(t), args.version, args.level, args.folder)
+    try:
+        path = ship(
+            args.run,
+            args.model,
+            None if t is None else t[0] if len(t) == 1 else tuple(t),
+            args.version,
+            args.level,
+            args.folder,
+        )
     except DrumnbError as e:
         print(f'ship_weights: {e}', file=sys.stderr)
         return 2
-    print(f'{path}\n{path.with_suffix(".json")}\n{path.parent/"CARD.md"}')
+    print(f'{path}\n{path.with_suffix(".json")}\n{path.parent / "CARD.md"}')
     return 0
 
 
-if __name__ == '__main__': sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())

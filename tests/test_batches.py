@@ -1,4 +1,5 @@
 """Batches of files with real processes, real signals and folders that really cannot be written."""
+
 import contextlib
 import os
 import shutil
@@ -13,30 +14,39 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from test_transcribe import HAND, SR, kicks
 
-from drumnb import transcribe as tr
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
-from drumnb.models.zoo import make_model, save_model
+from drumnb.models.registry import make_model, save_model
 from drumnb.spectrograms import LogSpec
-from test_transcribe import HAND, SR, kicks
+from drumnb.transcription import transcribe as tr
 
 ALL = 'csv,score,mid,jams,musicxml,svg,pdf,html'
 
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    return save_model(tmp_path_factory.mktemp('model')/'tiny', make_model('rnn'), features=LogSpec(mul=3, rms=.1).to_dict(), vocabulary=list(DRUMS5), threshold=.5)
+    return save_model(
+        tmp_path_factory.mktemp('model') / 'tiny',
+        make_model('rnn'),
+        features=LogSpec(mul=3, rms=0.1).to_dict(),
+        vocabulary=list(DRUMS5),
+        threshold=0.5,
+    )
 
 
 @contextlib.contextmanager
 def nobody():
     "Work as a user without rights when the tests run as root, who may write everywhere."
     root = os.geteuid() == 0
-    if root: os.seteuid(65534)
-    try: yield
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
     finally:
-        if root: os.seteuid(0)
+        if root:
+            os.seteuid(0)
 
 
 @pytest.fixture
@@ -49,62 +59,95 @@ def open_folder():
 
 
 def test_a_read_only_folder_is_named_before_any_work_and_keeps_its_files(open_folder):
-    soundfile.write(open_folder/'song.wav', kicks(), SR)
-    out = open_folder/'out'
-    assert tr.transcribe_files([open_folder/'song.wav'], out, 'csv', HAND).status[0] == 'done'
-    whole = (out/'song.csv').read_bytes()
+    soundfile.write(open_folder / 'song.wav', kicks(), SR)
+    out = open_folder / 'out'
+    assert tr.transcribe_files([open_folder / 'song.wav'], out, 'csv', HAND).status[0] == 'done'
+    whole = (out / 'song.csv').read_bytes()
     out.chmod(0o555)
     with nobody():
-        with pytest.raises(DrumnbError, match=r'out: cannot be written to \(Permission denied\).*--out'): tr.transcribe_files([open_folder/'song.wav'], out, 'csv,mid', HAND)
-        with pytest.raises(DrumnbError, match='cannot be written to'): tr.transcribe_files([open_folder/'song.wav'], out/'deeper', 'csv', HAND)
-    assert (out/'song.csv').read_bytes() == whole and sorted(p.name for p in out.iterdir()) == ['.drumnb', 'song.csv']
+        with pytest.raises(DrumnbError, match=r'out: cannot be written to \(Permission denied\).*--out'):
+            tr.transcribe_files([open_folder / 'song.wav'], out, 'csv,mid', HAND)
+        with pytest.raises(DrumnbError, match='cannot be written to'):
+            tr.transcribe_files([open_folder / 'song.wav'], out / 'deeper', 'csv', HAND)
+    assert (out / 'song.csv').read_bytes() == whole and sorted(p.name for p in out.iterdir()) == ['.drumnb', 'song.csv']
 
 
 def test_a_recording_that_may_not_be_read_fails_alone(open_folder):
-    for name in ('a.wav', 'b.wav'): soundfile.write(open_folder/name, kicks(1.), SR)
-    (open_folder/'a.wav').chmod(0o000)
-    (open_folder/'out').mkdir(); (open_folder/'out').chmod(0o777)
-    with nobody(): r = tr.transcribe_files([open_folder/'a.wav', open_folder/'b.wav'], open_folder/'out', 'csv', HAND)
+    for name in ('a.wav', 'b.wav'):
+        soundfile.write(open_folder / name, kicks(1.0), SR)
+    (open_folder / 'a.wav').chmod(0o000)
+    (open_folder / 'out').mkdir()
+    (open_folder / 'out').chmod(0o777)
+    with nobody():
+        r = tr.transcribe_files([open_folder / 'a.wav', open_folder / 'b.wav'], open_folder / 'out', 'csv', HAND)
     assert r.status.tolist() == ['failed', 'done'] and 'a.wav' in r.message[0] and '\n' not in r.message[0]
 
 
 def test_silence_and_ten_milliseconds_in_every_format(tmp_path):
-    pytest.importorskip('verovio'); pytest.importorskip('typst')
-    soundfile.write(tmp_path/'silence.wav', np.zeros(2*SR), SR)
-    soundfile.write(tmp_path/'short <script>.wav', kicks(.01), SR)
-    r = tr.transcribe_files([tmp_path/'silence.wav', tmp_path/'short <script>.wav'], tmp_path/'out', ALL, HAND)
+    pytest.importorskip('verovio')
+    pytest.importorskip('typst')
+    soundfile.write(tmp_path / 'silence.wav', np.zeros(2 * SR), SR)
+    soundfile.write(tmp_path / 'short <script>.wav', kicks(0.01), SR)
+    r = tr.transcribe_files([tmp_path / 'silence.wav', tmp_path / 'short <script>.wav'], tmp_path / 'out', ALL, HAND)
     assert r.status.tolist() == ['done', 'done'], r.message.tolist()
     for stem in ('silence', 'short <script>'):
-        assert all((tmp_path/'out'/f'{stem}{tr.WRITERS[f][0]}').stat().st_size > 0 for f in tr.as_formats(ALL))
-    assert (tmp_path/'out'/'silence.csv').read_text() == 'onset_s,drum,velocity,confidence\n'
-    assert '<title>short &lt;script&gt;</title>' in (tmp_path/'out'/'short <script>.html').read_text()
+        assert all((tmp_path / 'out' / f'{stem}{tr.WRITERS[f][0]}').stat().st_size > 0 for f in tr.as_formats(ALL))
+    assert (tmp_path / 'out' / 'silence.csv').read_text() == 'onset_s,drum,velocity,confidence\n'
+    assert '<title>short &lt;script&gt;</title>' in (tmp_path / 'out' / 'short <script>.html').read_text()
 
 
 def test_two_jobs_do_what_one_does(tmp_path, tiny):
-    for i in range(3): soundfile.write(tmp_path/f'{i}.wav', kicks(1. + i), SR)
-    (tmp_path/'bad.wav').write_text('not audio')
-    files = [tmp_path/'0.wav', tmp_path/'bad.wav', tmp_path/'1.wav', tmp_path/'2.wav']
-    two = tr.transcribe_files(files, tmp_path/'two', 'csv', tiny, jobs=2)
-    one = tr.transcribe_files(files, tmp_path/'one', 'csv', tiny)
-    assert two.status.tolist() == one.status.tolist() == ['done', 'failed', 'done', 'done'] and two.message.tolist() == one.message.tolist()
-    for i in range(3): assert (tmp_path/'two'/f'{i}.csv').read_bytes() == (tmp_path/'one'/f'{i}.csv').read_bytes()
+    for i in range(3):
+        soundfile.write(tmp_path / f'{i}.wav', kicks(1.0 + i), SR)
+    (tmp_path / 'bad.wav').write_text('not audio')
+    files = [tmp_path / '0.wav', tmp_path / 'bad.wav', tmp_path / '1.wav', tmp_path / '2.wav']
+    two = tr.transcribe_files(files, tmp_path / 'two', 'csv', tiny, jobs=2)
+    one = tr.transcribe_files(files, tmp_path / 'one', 'csv', tiny)
+    assert (
+        two.status.tolist() == one.status.tolist() == ['done', 'failed', 'done', 'done']
+        and two.message.tolist() == one.message.tolist()
+    )
+    for i in range(3):
+        assert (tmp_path / 'two' / f'{i}.csv').read_bytes() == (tmp_path / 'one' / f'{i}.csv').read_bytes()
 
 
 def test_ctrl_c_in_the_middle_of_a_batch(tmp_path, tiny):
-    for i in range(60): soundfile.write(tmp_path/f'{i:02d}.wav', kicks(8.), SR)
-    out, files = tmp_path/'out', [str(tmp_path/f'{i:02d}.wav') for i in range(60)]
-    words = [sys.executable, '-c', 'import sys; from drumnb.cli import main; sys.exit(main())', 'transcribe', *files, '--out', str(out), '--formats', 'csv,mid', '--model', str(tiny), '--jobs', '1']
-    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'DRUMNB_QUIET': '1', 'OMP_NUM_THREADS': '1'},
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a shell that runs the tests in the background has it ignored
+    for i in range(60):
+        soundfile.write(tmp_path / f'{i:02d}.wav', kicks(8.0), SR)
+    out, files = tmp_path / 'out', [str(tmp_path / f'{i:02d}.wav') for i in range(60)]
+    words = [
+        sys.executable,
+        '-c',
+        'import sys; from drumnb.cli import main; sys.exit(main())',
+        'transcribe',
+        *files,
+        '--out',
+        str(out),
+        '--formats',
+        'csv,mid',
+        '--model',
+        str(tiny),
+        '--jobs',
+        '1',
+    ]
+    run = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'DRUMNB_QUIET': '1', 'OMP_NUM_THREADS': '1'},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # a shell that runs the tests in the background has it ignored
     deadline = time.monotonic() + 300
-    while not (out/'01.csv').exists():
+    while not (out / '01.csv').exists():
         assert run.poll() is None and time.monotonic() < deadline, run.communicate()
-        time.sleep(.02)
+        time.sleep(0.02)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=120)
     assert run.returncode == 130 and 'goes on where it stopped' in err and 'Traceback' not in err, err
     done = sorted(p.stem for p in out.glob('*.csv'))
     assert 2 <= len(done) < 60 and not [p for p in out.rglob('*') if '.part' in p.name]
-    for stem in done: assert pd.read_csv(out/f'{stem}.csv').columns.tolist() == ['onset_s', 'drum', 'velocity', 'confidence']
+    for stem in done:
+        assert pd.read_csv(out / f'{stem}.csv').columns.tolist() == ['onset_s', 'drum', 'velocity', 'confidence']
     again = tr.transcribe_files(files[:3], out, 'csv,mid', tiny)
     assert again.status.tolist()[0] == 'skipped' and (again.status != 'failed').all()

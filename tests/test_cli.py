@@ -1,4 +1,5 @@
 """The command line: one line and exit code 2 for mistakes, 1 for what failed, 0 when all is well."""
+
 import pandas as pd
 import pytest
 
@@ -15,24 +16,35 @@ def mistake(capsys, *words):
     return said.err
 
 
-@pytest.mark.parametrize('words, hint', [
-    (['run', 'frame', '-p', 'architecture', 'crn'], "did you mean 'crnn'"),
-    (['run', 'frame', '-p', 'architcture=crnn'], "did you mean 'architecture'"),
-    (['run', 'frame', '-p', 'seed'], 'name=value'),
-    (['run', 'nowhere.ipynb'], 'nowhere.ipynb'),
-    (['run', 'fram'], "did you mean 'frame'"),
-    (['validate', 'sintetic'], "did you mean 'synthetic'"),
-    (['prepare', 'synthetic', '--features', 'mell'], 'mell'),
-    (['study', 'architecture', '--architectures', 'crnn', 'lstm'], "unknown architecture 'lstm'"),
-    (['study', 'architecture', '--profile', 'quik'], "did you mean 'quick'"),
-    (['study', 'architecture', '--datasets', 'sintetic'], "did you mean 'synthetic'"),
-    (['study', 'architecture', '-p', 'epocs=1'], "did you mean 'epochs'")])
+@pytest.mark.parametrize(
+    'words, hint',
+    [
+        (['run', 'frame', '-p', 'architecture', 'crn'], "did you mean 'crnn'"),
+        (['run', 'frame', '-p', 'architcture=crnn'], "did you mean 'architecture'"),
+        (['run', 'frame', '-p', 'seed'], 'name=value'),
+        (['run', 'nowhere.ipynb'], 'nowhere.ipynb'),
+        (['run', 'fram'], "did you mean 'frame'"),
+        (['validate', 'sintetic'], "did you mean 'synthetic'"),
+        (['prepare', 'synthetic', '--features', 'mell'], 'mell'),
+        (['study', 'architecture', '--architectures', 'crnn', 'lstm'], "unknown architecture 'lstm'"),
+        (['study', 'architecture', '--profile', 'quik'], "did you mean 'quick'"),
+        (['study', 'architecture', '--datasets', 'sintetic'], "did you mean 'synthetic'"),
+        (['study', 'architecture', '-p', 'epocs=1'], "did you mean 'epochs'"),
+    ],
+)
 def test_mistakes(capsys, isolated, words, hint):
     assert hint in mistake(capsys, *words)
     assert not results_home().exists() and not runs_home().exists()
 
 
-@pytest.mark.parametrize('words', [['prepare', 'mdb'], ['run', 'frame', '-p', 'train=mdb'], ['study', 'architecture', '--architectures', 'crnn', '--datasets', 'mdb']])
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['prepare', 'mdb'],
+        ['run', 'frame', '-p', 'train=mdb'],
+        ['study', 'architecture', '--architectures', 'crnn', '--datasets', 'mdb'],
+    ],
+)
 def test_a_data_home_that_does_not_exist(capsys, isolated, monkeypatch, words):
     monkeypatch.setenv('DRUMNB_DATA', str(isolated / 'nowhere'))
     said = mistake(capsys, *words)
@@ -65,18 +77,32 @@ def test_version_and_usage(capsys):
 def test_an_interrupt_is_130(capsys, monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
+
     monkeypatch.setattr(cli, '_validate', interrupted)
     assert cli.main(['validate', 'synthetic']) == 130
     assert 'goes on where it stopped' in capsys.readouterr().err
 
 
 def test_a_run_from_end_to_end(capsys, isolated):
-    words = ['run', 'frame', '-p', f'train={SMALL}', '-p', 'profile', 'tiny', '-p', 'epochs=1', 'study=toy', '-p', 'model={hidden: 8}']
+    words = [
+        'run',
+        'frame',
+        '-p',
+        f'train={SMALL}',
+        '-p',
+        'profile',
+        'tiny',
+        '-p',
+        'epochs=1',
+        'study=toy',
+        '-p',
+        'model={hidden: 8}',
+    ]
     assert cli.main(words) == 0
     said = capsys.readouterr().out
     assert 'micro_f1' in said and 'done' in said
-    csv, = (results_home() / 'toy').glob('*.csv')
-    notebook, = (runs_home() / 'toy').glob('*.ipynb')
+    (csv,) = (results_home() / 'toy').glob('*.csv')
+    (notebook,) = (runs_home() / 'toy').glob('*.ipynb')
     assert csv.stem == notebook.stem
     rows = pd.read_csv(csv)
     assert rows.seed.unique() == [0] and (rows.tp + rows.fn).sum() > 0
@@ -86,7 +112,8 @@ def test_a_run_from_end_to_end(capsys, isolated):
 
 
 def test_a_failed_run_is_1(capsys, isolated, monkeypatch):
-    from drumnb import experiments
+    from drumnb.experiments import experiments
+
     monkeypatch.setattr(experiments, 'run_notebook', lambda *a, **k: (_ for _ in ()).throw(MemoryError('no room')))
     assert cli.main(['run', 'frame', '-p', f'train={SMALL}', '-p', 'profile=tiny']) == 1
     assert 'MemoryError: no room' in capsys.readouterr().err

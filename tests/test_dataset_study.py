@@ -1,22 +1,48 @@
 """The data-set studies: their plans, the thesis's grid on stand-ins from end to end, and what a run keeps of its timing."""
+
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
 from drumnb.datasets.core import write_standin
-from drumnb.experiments import OFFSETS, TOLERANCES, all_tracks, check_data, limited, run_experiment, timing_of
+from drumnb.experiments.experiments import (
+    OFFSETS,
+    TOLERANCES,
+    all_tracks,
+    check_data,
+    limited,
+    run_experiment,
+    timing_of,
+)
 from drumnb.onsets import Onsets
-from drumnb.training_sets import COMBINATIONS, RUNS, THESIS, held_runs, plain, planned_jobs, training_label, zero_shot
+from drumnb.studies.dataset_study import (
+    COMBINATIONS,
+    RUNS,
+    THESIS,
+    held_runs,
+    plain,
+    planned_jobs,
+    training_label,
+    zero_shot,
+)
 
-SIZES = dict(enst_mdb=dict(seconds=.5), egmd=dict(performances=3, seconds=1.), slakh=dict(songs=3, seconds=1.), adtof_yt=dict(windows=2), sadtp=dict(songs=3, seconds=1.))
+SIZES = dict(
+    enst_mdb=dict(seconds=0.5),
+    egmd=dict(performances=3, seconds=1.0),
+    slakh=dict(songs=3, seconds=1.0),
+    adtof_yt=dict(windows=2),
+    sadtp=dict(songs=3, seconds=1.0),
+)
 
 
 @pytest.fixture(scope='module')
 def home(tmp_path_factory):
     "A data home with the stand-ins of the thesis's data sets."
     folder = tmp_path_factory.mktemp('home')
-    for name, size in SIZES.items(): write_standin(name, folder, **size)
+    for name, size in SIZES.items():
+        write_standin(name, folder, **size)
     return folder
 
 
@@ -31,19 +57,29 @@ def test_every_combination_of_the_thesis_finds_its_tracks(home, monkeypatch):
 
 
 def test_the_largest_combination_runs_on_stand_ins(home, tmp_path, monkeypatch):
-    for name, path in dict(DATA=home, CACHE=tmp_path/'cache', RESULTS=tmp_path/'results', RUNS=tmp_path/'runs').items(): monkeypatch.setenv(f'DRUMNB_{name}', str(path))
+    for name, path in dict(
+        DATA=home, CACHE=tmp_path / 'cache', RESULTS=tmp_path / 'results', RUNS=tmp_path / 'runs'
+    ).items():
+        monkeypatch.setenv(f'DRUMNB_{name}', str(path))
     few = dict(profile='tiny', epochs=1, windows=dict(batch=2, frames=50), limit=dict(train=1, validation=1, test=1))
     result = run_experiment(planned_jobs('dataset', datasets=[COMBINATIONS[-1]], **few)[0].exp)
-    assert set(result.rows['test']) == {*THESIS, 'sadtp'} and result.rows['train'].unique().tolist() == [COMBINATIONS[-1]]
+    assert set(result.rows['test']) == {*THESIS, 'sadtp'} and result.rows['train'].unique().tolist() == [
+        COMBINATIONS[-1]
+    ]
     timing = result.info['timing']
     assert set(timing) == {*THESIS, 'sadtp'}
     for t in (t for tracks in timing.values() for t in tracks.values()):
-        assert len(t['hits']) == len(TOLERANCES) and t['hits'] == sorted(t['hits']) and t['moved'] >= t['hits'][TOLERANCES.index(50)]
+        assert (
+            len(t['hits']) == len(TOLERANCES)
+            and t['hits'] == sorted(t['hits'])
+            and t['moved'] >= t['hits'][TOLERANCES.index(50)]
+        )
 
 
 def test_a_missing_collection_is_named_before_anything_runs(tmp_path, monkeypatch):
     monkeypatch.setenv('DRUMNB_DATA', str(tmp_path))
-    with pytest.raises(DrumnbError, match='ENST'): check_data(planned_jobs('dataset'))
+    with pytest.raises(DrumnbError, match='ENST'):
+        check_data(planned_jobs('dataset'))
 
 
 def test_the_plan_of_held_varies_one_thing_at_a_time():
@@ -63,7 +99,8 @@ def test_training_sets_can_be_chosen_by_name(study):
         label = training_label(job.exp.config)
         assert job.run in {j.run for j in planned_jobs(study, datasets=[label])}
         assert {training_label(j.exp.config) for j in planned_jobs(study, datasets=[label])} == {label}
-    with pytest.raises(DrumnbError, match='training set'): planned_jobs(study, datasets=['nothing'])
+    with pytest.raises(DrumnbError, match='training set'):
+        planned_jobs(study, datasets=['nothing'])
 
 
 def test_zero_shot_is_told_by_family():
@@ -75,23 +112,30 @@ def test_zero_shot_is_told_by_family():
 
 
 class Song:
-    def __init__(self, i, seconds): self.id, self.duration = f's{i}', seconds
+    def __init__(self, i, seconds):
+        self.id, self.duration = f's{i}', seconds
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(1, 900), min_size=1, max_size=30), st.floats(.01, 2), st.floats(.01, 2))
+@given(st.lists(st.floats(1, 900), min_size=1, max_size=30), st.floats(0.01, 2), st.floats(0.01, 2))
 def test_fewer_hours_are_part_of_more(lengths, a, b):
     songs = [Song(i, s) for i, s in enumerate(lengths)]
     fewer, more = ([s.id for s in limited(songs, f'{h:.3f} h')] for h in sorted((a, b)))
     assert fewer and set(fewer) <= set(more) and more == [s.id for s in songs if s.id in more]
-    most = round(max(a, b), 3)*3600
-    assert sum(s.duration for s in songs if s.id in more) < most + 900 and (len(more) == len(songs) or sum(s.duration for s in songs if s.id in more) >= most)
+    most = round(max(a, b), 3) * 3600
+    assert sum(s.duration for s in songs if s.id in more) < most + 900 and (
+        len(more) == len(songs) or sum(s.duration for s in songs if s.id in more) >= most
+    )
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(-18, 18), st.integers(1, 30))
 def test_the_offset_of_a_moved_track_is_found(steps, n):
-    ref = Onsets.make(1 + np.arange(n)*.37, ['KD']*n)
-    found = timing_of(ref, ref.shift(steps*.005))
-    assert found['offset_ms'] == -5*steps and found['moved'] == found['annotated'] == found['found'] == n and found['offset_ms'] in OFFSETS
-    assert found['hits'] == [n*(5*abs(steps) <= w) for w in TOLERANCES]
+    ref = Onsets.make(1 + np.arange(n) * 0.37, ['KD'] * n)
+    found = timing_of(ref, ref.shift(steps * 0.005))
+    assert (
+        found['offset_ms'] == -5 * steps
+        and found['moved'] == found['annotated'] == found['found'] == n
+        and found['offset_ms'] in OFFSETS
+    )
+    assert found['hits'] == [n * (5 * abs(steps) <= w) for w in TOLERANCES]

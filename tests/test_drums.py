@@ -1,10 +1,27 @@
 """The table of drum labels, and what is derived from it."""
+
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
-from drumnb.drums import (ARTICULATIONS, COLORS, DRUM_TABLE, DRUMS3, DRUMS5, DRUMS8, MIDI_PITCH, NAMES, SOURCES, VOCABULARIES,
-                          articulation, classify, drum_table, reduce_drum, vocabulary)
+from drumnb.drums import (
+    ARTICULATIONS,
+    COLORS,
+    DRUM_TABLE,
+    DRUMS3,
+    DRUMS5,
+    DRUMS8,
+    MIDI_PITCH,
+    NAMES,
+    SOURCES,
+    VOCABULARIES,
+    articulation,
+    classify,
+    drum_table,
+    reduce_drum,
+    vocabulary,
+)
 
 rows = st.sampled_from(DRUM_TABLE)
 vocabularies = st.sampled_from(list(VOCABULARIES.values()))
@@ -18,9 +35,29 @@ def test_every_code_has_a_name_a_colour_and_a_pitch():
 
 
 def test_rendering_finds_the_articulations_it_needs():
-    needed = {36: 'kick', 38: 'snare', 37: 'sidestick', 40: 'snare_rim', 39: 'clap', 42: 'hat_closed', 44: 'hat_pedal', 46: 'hat_open',
-              51: 'ride', 59: 'ride', 53: 'ride_bell', 49: 'crash', 57: 'crash', 55: 'splash', 52: 'china', 56: 'cowbell', 54: 'tambourine',
-              50: 'tom_high', 47: 'tom_mid', 45: 'tom_low', 43: 'tom_floor'}
+    needed = {
+        36: 'kick',
+        38: 'snare',
+        37: 'sidestick',
+        40: 'snare_rim',
+        39: 'clap',
+        42: 'hat_closed',
+        44: 'hat_pedal',
+        46: 'hat_open',
+        51: 'ride',
+        59: 'ride',
+        53: 'ride_bell',
+        49: 'crash',
+        57: 'crash',
+        55: 'splash',
+        52: 'china',
+        56: 'cowbell',
+        54: 'tambourine',
+        50: 'tom_high',
+        47: 'tom_mid',
+        45: 'tom_low',
+        43: 'tom_floor',
+    }
     assert {p: articulation(p, 'gm') for p in needed} == needed
     assert articulation(22, 'td11') == 'hat_closed' and articulation(26, 'td11') == 'hat_open'
 
@@ -78,6 +115,7 @@ def test_vocabulary_by_size():
 def test_counts_of_mdb(shared_data):
     "The published number of onsets, every one of them in a class."
     from drumnb.onsets import read_events
+
     files = sorted((shared_data / 'MDB Drums' / 'annotations' / 'subclass').glob('*.txt'))
     labels = [label for f in files for label in read_events(f)[1]]
     assert len(files) == 23 and len(labels) == 7994

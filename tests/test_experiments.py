@@ -1,4 +1,5 @@
 """Experiments: names and keys, results on disk, templates, batches that fail, are killed and go on."""
+
 import json
 import os
 import signal
@@ -11,18 +12,39 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from drumnb import experiments
 from drumnb.core import DrumnbError, results_home, rng_for, runs_home, write_json
 from drumnb.datasets.core import Dataset, register
-from drumnb.experiments import (COLUMNS, PROTOCOLS, WHERE, Experiment, Job, Result, experiment, load_result, make_job, parse_value, run_batch,
-                                run_experiment, run_lock, run_notebook, save_result, split_names, template_parameters)
+from drumnb.experiments import experiments
+from drumnb.experiments.experiments import (
+    COLUMNS,
+    PROTOCOLS,
+    WHERE,
+    Experiment,
+    Job,
+    Result,
+    experiment,
+    load_result,
+    make_job,
+    parse_value,
+    run_batch,
+    run_experiment,
+    run_lock,
+    run_notebook,
+    save_result,
+    split_names,
+    template_parameters,
+)
 from drumnb.onsets import Onsets
 
 MIME = experiments.RESULT_MIME
 # A template that leaves a result as a real one does, without the cost of importing the library.
-TOY = ['value = 1\nseconds = 0', 'import time\ntime.sleep(seconds)\nassert value != 2, "two is refused"', f'''
+TOY = [
+    'value = 1\nseconds = 0',
+    'import time\ntime.sleep(seconds)\nassert value != 2, "two is refused"',
+    f'''
 import hashlib, json, os, pathlib
 from IPython.display import display
 folder = pathlib.Path(os.environ['DRUMNB_RESULTS'])/'toy'
@@ -30,13 +52,31 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder/f'toy-{{value}}.csv').write_text('run,tp\\n')
 digest = hashlib.sha256((folder/f'toy-{{value}}.csv').read_bytes()).hexdigest()
 (folder/f'toy-{{value}}.json').write_text(json.dumps(dict(study='toy', run=f'toy-{{value}}', config=dict(value=value, seconds=seconds), rows_sha256=digest)))
-display({{'{MIME}': dict(path=str(folder/f'toy-{{value}}.json'), settings=dict(value=value, seconds=seconds))}}, raw=True)''']
+display({{'{MIME}': dict(path=str(folder/f'toy-{{value}}.json'), settings=dict(value=value, seconds=seconds))}}, raw=True)''',
+]
 
 
 def template(path, cells=TOY, tags=('parameters',)):
-    made = [dict(cell_type='code', id=f'c{i}', metadata=dict(tags=list(tags)) if i == 0 else {}, execution_count=None, outputs=[], source=c)
-            for i, c in enumerate(cells)]
-    write_json(path, dict(cells=made, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')), nbformat=4, nbformat_minor=5))
+    made = [
+        dict(
+            cell_type='code',
+            id=f'c{i}',
+            metadata=dict(tags=list(tags)) if i == 0 else {},
+            execution_count=None,
+            outputs=[],
+            source=c,
+        )
+        for i, c in enumerate(cells)
+    ]
+    write_json(
+        path,
+        dict(
+            cells=made,
+            metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')),
+            nbformat=4,
+            nbformat_minor=5,
+        ),
+    )
     return path
 
 
@@ -47,27 +87,48 @@ def toy_job(path, value, **more):
 @register
 class Clicks(Dataset):
     "Kicks and snares of noise, four seconds a track."
+
     name, title = 'test-clicks', 'bursts of noise'
 
     def make_index(self):
-        return [self.make_track(f'{s}{i}', s, f'{s}{i}', 4.0) for s in ('train', 'validation', 'test') for i in range(2)]
+        return [
+            self.make_track(f'{s}{i}', s, f'{s}{i}', 4.0) for s in ('train', 'validation', 'test') for i in range(2)
+        ]
 
     def load_onsets(self, track, vocabulary=('KD', 'SD', 'TT', 'HH', 'CY')):
-        return Onsets.make(0.35*np.arange(1, 11) + rng_for('clicks', track.id).uniform(0, 0.1, 10), ['KD', 'SD']*5).reduce(vocabulary)
+        return Onsets.make(
+            0.35 * np.arange(1, 11) + rng_for('clicks', track.id).uniform(0, 0.1, 10), ['KD', 'SD'] * 5
+        ).reduce(vocabulary)
 
     def load_audio(self, track):
-        rng, x = rng_for('noise', track.id), np.zeros(4*44100, np.float32)
-        for time_, drum in zip(self.load_onsets(track).times, ['KD', 'SD']*5):
-            burst = rng.standard_normal(3000)*np.exp(-np.arange(3000)/600)
-            x[int(time_*44100):][:3000] += 0.3*(np.convolve(burst, np.ones(60)/60, 'same') if drum == 'KD' else np.diff(burst, append=0))
+        rng, x = rng_for('noise', track.id), np.zeros(4 * 44100, np.float32)
+        for time_, drum in zip(self.load_onsets(track).times, ['KD', 'SD'] * 5):
+            burst = rng.standard_normal(3000) * np.exp(-np.arange(3000) / 600)
+            x[int(time_ * 44100) :][:3000] += 0.3 * (
+                np.convolve(burst, np.ones(60) / 60, 'same') if drum == 'KD' else np.diff(burst, append=0)
+            )
         return x
 
 
-@pytest.mark.parametrize('asked, message', [
-    (dict(architecture='crn'), "did you mean 'crnn'"), (dict(train='sintetic'), "did you mean 'synthetic'"), (dict(epocs=3), "did you mean 'epochs'"),
-    (dict(model='{hiden: 72}'), 'hiden'), (dict(model='{hidden: -1}'), 'hidden=-1'), (dict(seed='one'), 'whole number'), (dict(threshold=1.5), 'threshold'),
-    (dict(profile='quik'), "did you mean 'quick'"), (dict(windows='{batch: x}'), 'wrong kind'), (dict(features='{name: mell}'), 'mell'),
-    (dict(protocols='onset@wide'), 'onset@wide'), (dict(train='mdb:drums_only'), 'drums_only'), (dict(vocabulary='7'), '7'), (dict(epochs=0), 'epochs')])
+@pytest.mark.parametrize(
+    'asked, message',
+    [
+        (dict(architecture='crn'), "did you mean 'crnn'"),
+        (dict(train='sintetic'), "did you mean 'synthetic'"),
+        (dict(epocs=3), "did you mean 'epochs'"),
+        (dict(model='{hiden: 72}'), 'hiden'),
+        (dict(model='{hidden: -1}'), 'hidden=-1'),
+        (dict(seed='one'), 'whole number'),
+        (dict(threshold=1.5), 'threshold'),
+        (dict(profile='quik'), "did you mean 'quick'"),
+        (dict(windows='{batch: x}'), 'wrong kind'),
+        (dict(features='{name: mell}'), 'mell'),
+        (dict(protocols='onset@wide'), 'onset@wide'),
+        (dict(train='mdb:drums_only'), 'drums_only'),
+        (dict(vocabulary='7'), '7'),
+        (dict(epochs=0), 'epochs'),
+    ],
+)
 def test_mistakes_are_one_line(asked, message):
     with pytest.raises(DrumnbError, match=message) as e:
         experiment(**asked)
@@ -75,15 +136,55 @@ def test_mistakes_are_one_line(asked, message):
 
 
 def test_typed_and_given_settings_are_one_run():
-    typed = experiment(profile='tiny', seed='3', model='{hidden: 24}', training='{learning_rate: 1e-3}', train='synthetic', protocols='onset@50,thesis@50')
-    given_ = experiment(profile='tiny', seed=3, model=dict(hidden=24), training=dict(learning_rate=0.001), train=['synthetic'], protocols=('onset@50', 'thesis@50'))
+    typed = experiment(
+        profile='tiny',
+        seed='3',
+        model='{hidden: 24}',
+        training='{learning_rate: 1e-3}',
+        train='synthetic',
+        protocols='onset@50,thesis@50',
+    )
+    given_ = experiment(
+        profile='tiny',
+        seed=3,
+        model=dict(hidden=24),
+        training=dict(learning_rate=0.001),
+        train=['synthetic'],
+        protocols=('onset@50', 'thesis@50'),
+    )
     assert typed == given_ and typed.run == given_.run
     assert typed.model['hidden'] == 24 and typed.model['layers'] == 1  # the rest comes from the profile
 
 
-CHANGES = dict(architecture='x', model=dict(a=1), train=('a',), validation=('a',), test=('a',), features=dict(name='mel'), vocabulary=('KD',), seed=9, profile='x',
-               epochs=99, training=dict(a=1), windows=dict(a=1), mixing=True, augmentation=dict(a=1), sampling=dict(a=1), accompaniment=('a',), proportions=dict(a=1), picking=dict(a=1), threshold=0.1,
-               protocols=('x',), limit=dict(train=1), present_only=True, allow_skips=True, study='x', workers=9, threads=9, device='x')
+CHANGES = dict(
+    architecture='x',
+    model=dict(a=1),
+    train=('a',),
+    validation=('a',),
+    test=('a',),
+    features=dict(name='mel'),
+    vocabulary=('KD',),
+    seed=9,
+    profile='x',
+    epochs=99,
+    training=dict(a=1),
+    windows=dict(a=1),
+    mixing=True,
+    augmentation=dict(a=1),
+    sampling=dict(a=1),
+    accompaniment=('a',),
+    proportions=dict(a=1),
+    picking=dict(a=1),
+    threshold=0.1,
+    protocols=('x',),
+    limit=dict(train=1),
+    present_only=True,
+    allow_skips=True,
+    study='x',
+    workers=9,
+    threads=9,
+    device='x',
+)
 
 
 @given(st.sets(st.sampled_from(sorted(CHANGES))))
@@ -98,24 +199,35 @@ def test_settings_that_came_later_leave_earlier_runs_their_names():
     "A long run that is committed would be asked for by the same name today; with an effect it is another run."
     wide = dict(profile='shipped', seed=1, epochs=18, model=dict(hidden=144))
     earlier = experiment(**wide)
-    assert (Path(__file__).parents[1]/'results'/'recordings'/f'{earlier.run}.json').exists()
-    assert experiment(**wide, sampling=dict(kits='every', rattle=.7, sends=.35)).key != earlier.key
+    assert (Path(__file__).parents[1] / 'results' / 'recordings' / f'{earlier.run}.json').exists()
+    assert experiment(**wide, sampling=dict(kits='every', rattle=0.7, sends=0.35)).key != earlier.key
 
 
 def test_the_profile_shipped_is_what_ships():
-    from drumnb.models.zoo import load_model
-    from drumnb.transcribe import shipped_weights
+    from drumnb.models.registry import load_model
+    from drumnb.transcription.transcribe import shipped_weights
+
     assert load_model(shipped_weights()[-1])[1]['run'] == experiment(profile='shipped', seed=2).run
 
 
-@given(st.recursive(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans(), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from('abc'), x, max_size=3), max_leaves=5))
+@given(
+    st.recursive(
+        st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans(),
+        lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from('abc'), x, max_size=3),
+        max_leaves=5,
+    )
+)
 @settings(max_examples=40, deadline=None)
 def test_a_value_written_as_json_is_read_back(value):
     assert parse_value(json.dumps(value)) == value and parse_value(value) == value
 
 
 def test_names_are_split_outside_options():
-    assert split_names('mdb:drum_only,groove synthetic:train=2,seconds=9') == ('mdb:drum_only', 'groove', 'synthetic:train=2,seconds=9')
+    assert split_names('mdb:drum_only,groove synthetic:train=2,seconds=9') == (
+        'mdb:drum_only',
+        'groove',
+        'synthetic:train=2,seconds=9',
+    )
 
 
 def test_a_result_without_its_half_does_not_count(isolated):
@@ -163,7 +275,10 @@ def test_a_failing_run_does_not_stop_the_others_and_a_finished_one_is_skipped(tm
     assert list(table.status) == ['finished before', 'failed', 'done']
     assert 'two is refused' in table.message[1] and '\n' not in table.message[1]
     assert done.path.stat().st_mtime_ns == stamp
-    assert sorted(p.name for p in (runs_home() / 'toy').iterdir() if p.is_file()) == ['toy-2.failed.ipynb', 'toy-3.ipynb']
+    assert sorted(p.name for p in (runs_home() / 'toy').iterdir() if p.is_file()) == [
+        'toy-2.failed.ipynb',
+        'toy-3.ipynb',
+    ]
 
 
 def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
@@ -171,7 +286,9 @@ def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
     jobs = [toy_job(path, 1), toy_job(path, 3, seconds=60), toy_job(path, 4)]
     code = f'from tests.test_experiments import *; run_batch([toy_job({str(path)!r}, 1), toy_job({str(path)!r}, 3, seconds=60)])'
     root = experiments.project_root()
-    process = subprocess.Popen([sys.executable, '-c', code], cwd=root, stderr=subprocess.DEVNULL, env=os.environ | dict(PYTHONPATH=str(root)))
+    process = subprocess.Popen(
+        [sys.executable, '-c', code], cwd=root, stderr=subprocess.DEVNULL, env=os.environ | dict(PYTHONPATH=str(root))
+    )
     growing = runs_home() / 'toy' / '.toy-3.part.ipynb'
     deadline = time.monotonic() + 90
     while not growing.exists() and time.monotonic() < deadline:
@@ -186,7 +303,7 @@ def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
 
 
 def test_a_lock_dies_with_its_holder(tmp_path):
-    code = f"import time\nfrom drumnb.experiments import run_lock\nwith run_lock({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
+    code = f"import time\nfrom drumnb.experiments.experiments import run_lock\nwith run_lock({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == 'held\n'
     with pytest.raises(DrumnbError, match='another process'), run_lock(tmp_path, patience=0.3):
@@ -198,9 +315,17 @@ def test_a_lock_dies_with_its_holder(tmp_path):
 
 
 def test_a_run_broken_off_ends_like_an_unbroken_one(isolated, monkeypatch):
-    exp = experiment(train='test-clicks', profile='tiny', epochs=4, study='toy', threads=1, training=dict(learning_rate=0.01), windows=dict(batch=2))
+    exp = experiment(
+        train='test-clicks',
+        profile='tiny',
+        epochs=4,
+        study='toy',
+        threads=1,
+        training=dict(learning_rate=0.01),
+        windows=dict(batch=2),
+    )
     whole = run_experiment(exp)
-    assert len(whole.rows) == 2*5*len(PROTOCOLS) and run_experiment(exp).reused
+    assert len(whole.rows) == 2 * 5 * len(PROTOCOLS) and run_experiment(exp).reused
     monkeypatch.setenv('DRUMNB_RESULTS', str(isolated / 'results2'))
     monkeypatch.setenv('DRUMNB_RUNS', str(isolated / 'runs2'))
     note, epochs = experiments.note_status, []
@@ -210,6 +335,7 @@ def test_a_run_broken_off_ends_like_an_unbroken_one(isolated, monkeypatch):
         if text.startswith('epoch 2/4, validation'):
             raise KeyboardInterrupt
         note(folder, text)
+
     monkeypatch.setattr(experiments, 'note_status', dies)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(exp)
@@ -229,6 +355,7 @@ def test_a_track_that_cannot_be_read_fails_the_run_unless_allowed(isolated, monk
         if track.id == 'test1':
             raise DrumnbError(f'{track.id}: torn file')
         return real(self, track)
+
     monkeypatch.setattr(Clicks, 'load_audio', torn)
     asked = dict(train='test-clicks', profile='tiny', epochs=1, study='toy', threads=1)
     with pytest.raises(DrumnbError, match='test1: torn file'):
@@ -246,21 +373,28 @@ def test_a_song_cannot_be_learned_and_scored(isolated):
 
 
 def test_thresholds_by_drum_are_chosen_or_given():
-    from drumnb.experiments import _validation_f1, decide_threshold, picked
-    ref = Onsets.make([1., 2.], ['KD', 'CY'])
+    from drumnb.experiments.experiments import _validation_f1, decide_threshold, picked
+
+    ref = Onsets.make([1.0, 2.0], ['KD', 'CY'])
     y = np.zeros((400, 5), np.float32)
-    y[100, 0], y[200, 4], y[300, 4] = .9, .3, .2
+    y[100, 0], y[200, 4], y[300, 4] = 0.9, 0.3, 0.2
     exp = experiment(train='synthetic', profile='tiny', threshold='[0.5, 0.5, 0.5, 0.5, 0.25]')
-    assert exp.threshold == [.5, .5, .5, .5, .25] and _validation_f1(exp, [(y, ref)]) == 1
-    assert decide_threshold(exp, None, None, None) == (.5, .5, .5, .5, .25) and len(picked(exp, y, (.5, .5, .5, .5, .25))) == 2
+    assert exp.threshold == [0.5, 0.5, 0.5, 0.5, 0.25] and _validation_f1(exp, [(y, ref)]) == 1
+    assert (
+        decide_threshold(exp, None, None, None) == (0.5, 0.5, 0.5, 0.5, 0.25)
+        and len(picked(exp, y, (0.5, 0.5, 0.5, 0.5, 0.25))) == 2
+    )
     assert experiment(train='synthetic', profile='tiny', threshold='drums').threshold == 'drums'
-    with pytest.raises(DrumnbError, match='threshold'): experiment(train='synthetic', profile='tiny', threshold=[.1, .2])
+    with pytest.raises(DrumnbError, match='threshold'):
+        experiment(train='synthetic', profile='tiny', threshold=[0.1, 0.2])
 
 
 def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
     "Ray would connect to whatever address it finds noted on this machine, and refuse the number of cores."
     import ray
-    from drumnb.experiments import _start_ray
+
+    from drumnb.experiments.experiments import _start_ray
+
     asked = {}
     monkeypatch.setattr(ray, 'init', lambda **settings: asked.update(settings))
     monkeypatch.setenv('RAY_ADDRESS', '192.0.2.1:6379')
@@ -271,9 +405,12 @@ def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
 @pytest.mark.parametrize('train', ['test-clicks', 'groove:dtd'])
 def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypatch):
     from drumnb.datasets.core import write_standin
+
     write_standin('groove', tmp_path)
-    for name in ('DATA', 'CACHE'): monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
+    for name in ('DATA', 'CACHE'):
+        monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
     exp = experiment(train=train, profile='tiny', mixing=True)
-    with pytest.raises(DrumnbError, match='-p mixing false'): experiments.make_source(exp, experiments.prepare_data(exp, experiments.all_tracks(exp)))
+    with pytest.raises(DrumnbError, match='-p mixing false'):
+        experiments.make_source(exp, experiments.prepare_data(exp, experiments.all_tracks(exp)))
     as_it_is = replace(exp, mixing=False)
     assert len(experiments.make_source(as_it_is, experiments.prepare_data(as_it_is, experiments.all_tracks(as_it_is))))

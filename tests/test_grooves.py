@@ -1,11 +1,26 @@
 "Properties of the groove library and of composed drum parts."
+
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, rng_for
-from drumnb.grooves import (FILLS, GROOVES, LANES, METERS, SPLITS, TICKS, compose_part, fills_of, grooves_of, parse_tab,
-                            playable, song_form, swing_ticks)
+from drumnb.rendering.grooves import (
+    FILLS,
+    GROOVES,
+    LANES,
+    METERS,
+    SPLITS,
+    TICKS,
+    compose_part,
+    fills_of,
+    grooves_of,
+    parse_tab,
+    playable,
+    song_form,
+    swing_ticks,
+)
 
 FEET = [35, 36, 44]
 HEAD = 'one: 4/4 steps=4 bpm=90-140 train\n'
@@ -20,7 +35,8 @@ def test_library_is_large_enough():
 
 def test_no_pattern_is_in_two_splits():
     seen = {}
-    for g in GROOVES + FILLS: seen.setdefault(g.pattern(), set()).add(g.split)
+    for g in GROOVES + FILLS:
+        seen.setdefault(g.pattern(), set()).add(g.split)
     assert max(len(s) for s in seen.values()) == 1
 
 
@@ -32,20 +48,28 @@ def test_each_split_can_stand_alone(split):
     assert {g.name for g in grooves}.isdisjoint({g.name for g in GROOVES if g.split != split})
 
 
-@pytest.mark.parametrize('lanes, message', [
-    ('HH |x-x-x-x-x-x-x-x-|\nBD |x---|', 'groove one, lane BD: 4 steps'),
-    ('HH |x-x-x-x-x-x-x-x-|\nZZ |x---x---x---x---|', 'unknown lane ZZ'),
-    ('HH |x-x-x-q-x-x-x-x-|', "lane HH: unknown sign 'q'"),
-    ('HH |x-x-x-x-x-x-x-x-x-|', 'not whole bars of 4/4'),
-    ('HH |x---------------|\nRD |x---------------|\nSD |x---------------|', 'needs 3 hands'),
-    ('', 'no lanes')])
+@pytest.mark.parametrize(
+    'lanes, message',
+    [
+        ('HH |x-x-x-x-x-x-x-x-|\nBD |x---|', 'groove one, lane BD: 4 steps'),
+        ('HH |x-x-x-x-x-x-x-x-|\nZZ |x---x---x---x---|', 'unknown lane ZZ'),
+        ('HH |x-x-x-q-x-x-x-x-|', "lane HH: unknown sign 'q'"),
+        ('HH |x-x-x-x-x-x-x-x-x-|', 'not whole bars of 4/4'),
+        ('HH |x---------------|\nRD |x---------------|\nSD |x---------------|', 'needs 3 hands'),
+        ('', 'no lanes'),
+    ],
+)
 def test_slips_of_the_hand_are_named(lanes, message):
-    with pytest.raises(DrumnbError, match='(?s).*' + message): parse_tab(HEAD + lanes, 'rock')
+    with pytest.raises(DrumnbError, match='(?s).*' + message):
+        parse_tab(HEAD + lanes, 'rock')
 
 
-@pytest.mark.parametrize('head', ['one 4/4 steps=4', 'one: 5/4 steps=4 bpm=90-140 train', 'one: 4/4 steps=4 bpm=90-140 train colour=red'])
+@pytest.mark.parametrize(
+    'head', ['one 4/4 steps=4', 'one: 5/4 steps=4 bpm=90-140 train', 'one: 4/4 steps=4 bpm=90-140 train colour=red']
+)
 def test_bad_headers_are_refused(head):
-    with pytest.raises(DrumnbError): parse_tab(head + '\nBD |x---x---x---x---x---|', 'rock')
+    with pytest.raises(DrumnbError):
+        parse_tab(head + '\nBD |x---x---x---x---x---|', 'rock')
 
 
 @settings(max_examples=25, deadline=None)
@@ -57,10 +81,12 @@ def test_parts_are_playable_and_in_bounds(seed, split, seconds):
     assert not np.any(hands[2:] - hands[:-2] < 0.012)
     assert np.all(np.diff(times) >= 0) and np.all((times >= 0) & (times < seconds))
     assert np.all((hits.velocities > 0) & (hits.velocities <= 1))
-    assert set(part.grooves) <= {g.name for g in grooves_of(split)} and set(part.fills) <= {f.name for f in fills_of(split)}
+    assert set(part.grooves) <= {g.name for g in grooves_of(split)} and set(part.fills) <= {
+        f.name for f in fills_of(split)
+    }
     beats, size = part.beats, METERS[part.meter]
     assert np.all(np.diff(beats[:, 0]) > 0) and np.array_equal(beats[:, 1], np.arange(len(beats)) % size + 1)
-    assert part.duration == seconds and len(hits) > seconds/2
+    assert part.duration == seconds and len(hits) > seconds / 2
 
 
 def test_strokes_stay_near_the_grid():
@@ -71,7 +97,7 @@ def test_strokes_stay_near_the_grid():
         position = np.interp(part.hits.times, part.beats[:, 0], np.arange(len(part.beats)))
         inside = (part.hits.times < part.beats[-1, 0]) & (part.hits.times > part.beats[0, 0])
         step = 4 if part.bpm < 140 else 2
-        near.append(np.abs(position*step - np.round(position*step))[inside]*60/part.bpm/step)
+        near.append(np.abs(position * step - np.round(position * step))[inside] * 60 / part.bpm / step)
     assert np.quantile(np.concatenate(near), 0.95) < 0.03
 
 
@@ -95,11 +121,17 @@ def test_swing_keeps_order_and_pairs(ticks, unit, percent):
     even = np.sort(np.array(ticks))
     uneven = swing_ticks(even, unit, percent)
     assert np.all(np.diff(uneven) >= -1e-9)
-    assert np.allclose(swing_ticks(even//(2*unit)*2*unit, unit, percent), even//(2*unit)*2*unit)
+    assert np.allclose(swing_ticks(even // (2 * unit) * 2 * unit, unit, percent), even // (2 * unit) * 2 * unit)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, len(LANES) - 1), st.floats(.1, 1), st.booleans()), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, len(LANES) - 1), st.floats(0.1, 1), st.booleans()),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_playable_never_needs_a_third_hand(rows):
     kept = playable(np.array(rows, float))
     names = [list(LANES)[int(l)] for l in kept[:, 1]]

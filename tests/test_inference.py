@@ -1,4 +1,5 @@
 "Chunks, decoding, thresholds and scoring."
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,19 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
-from drumnb.inference import (activations, choose_threshold, chunk_windows, decode, score_activations, score_tracks,
-                              threshold_counts)
+from drumnb.experiments.inference import (
+    activations,
+    choose_threshold,
+    chunk_windows,
+    decode,
+    score_activations,
+    score_tracks,
+    threshold_counts,
+)
 from drumnb.metrics import count, micro_f1
-from drumnb.models.zoo import make_model
+from drumnb.models.registry import make_model
 from drumnb.onsets import Onsets, PeakPicking, to_targets
 
 
 class Neighbours(torch.nn.Module):
     "A stand-in whose reach is exactly three frames."
+
     def __init__(self):
         super().__init__()
         self.conv = torch.nn.Conv1d(6, 2, 7, padding=3)
-    def forward(self, x): return self.conv(x.transpose(1, 2)).transpose(1, 2)
+
+    def forward(self, x):
+        return self.conv(x.transpose(1, 2)).transpose(1, 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -29,11 +40,14 @@ class Neighbours(torch.nn.Module):
 def test_windows_tile_the_recording(n, chunk, overlap):
     kept, starts, length = chunk_windows(n, chunk, overlap)
     assert (starts >= 0).all() and (starts + length <= n).all()
-    if len(kept) == 1: assert length == n or chunk >= n
+    if len(kept) == 1:
+        assert length == n or chunk >= n
     else:
         ends = np.minimum(kept + chunk, n)
         assert kept[0] == 0 and ends[-1] == n and (kept[1:] == ends[:-1]).all()
-        assert ((kept - starts >= overlap) | (starts == 0)).all() and ((starts + length - ends >= overlap) | (starts + length == n)).all()
+        assert ((kept - starts >= overlap) | (starts == 0)).all() and (
+            (starts + length - ends >= overlap) | (starts + length == n)
+        ).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,7 +58,8 @@ def test_chunks_equal_one_pass_when_the_margin_covers_the_reach(n, chunk, overla
     got = activations(model, x, chunk, overlap, batch)
     assert got.shape == (n, 2) and got.dtype == np.float32
     if n:
-        with torch.no_grad(): whole = torch.sigmoid(model(torch.tensor(x)[None]))[0].numpy()
+        with torch.no_grad():
+            whole = torch.sigmoid(model(torch.tensor(x)[None]))[0].numpy()
         np.testing.assert_allclose(got, whole, atol=1e-5)
 
 
@@ -56,9 +71,9 @@ def test_too_small_a_margin_shows():
 
 def test_memory_map_float16_and_mode(tmp_path):
     x = np.random.default_rng(0).random((700, 84)).astype(np.float16)
-    np.save(tmp_path/'x.npy', x)
+    np.save(tmp_path / 'x.npy', x)
     model = make_model('crnn', front='conv1d', channels=(8, 8), layers=1, hidden=4).train()
-    a = activations(model, np.load(tmp_path/'x.npy', mmap_mode='r'), chunk=100, overlap=50)
+    a = activations(model, np.load(tmp_path / 'x.npy', mmap_mode='r'), chunk=100, overlap=50)
     assert model.training
     np.testing.assert_allclose(a, activations(model, x.astype(np.float32), chunk=700), atol=1e-4)
 
@@ -66,32 +81,57 @@ def test_memory_map_float16_and_mode(tmp_path):
 def test_bad_arguments():
     model = Neighbours()
     for kw, text in ((dict(chunk=0), 'chunk=0'), (dict(overlap=-1), 'overlap=-1')):
-        with pytest.raises(DrumnbError, match=text): activations(model, np.zeros((5, 6)), **kw)
-    with pytest.raises(DrumnbError, match=r'expected \(frames, bins\)'): activations(model, np.zeros(5))
+        with pytest.raises(DrumnbError, match=text):
+            activations(model, np.zeros((5, 6)), **kw)
+    with pytest.raises(DrumnbError, match=r'expected \(frames, bins\)'):
+        activations(model, np.zeros(5))
 
 
 def random_tracks(seed, n=3, frames=500):
     rng = np.random.default_rng(seed)
-    make = lambda: Onsets.make(np.round(rng.uniform(0, frames/100 - 0.1, 30), 2), rng.integers(0, 5, 30))
-    return [((0.7*rng.random((frames, 5))*to_targets(r, frames) + 0.6*rng.random((frames, 5))**4).astype(np.float32), r) for r in (make() for _ in range(n))]
+    make = lambda: Onsets.make(np.round(rng.uniform(0, frames / 100 - 0.1, 30), 2), rng.integers(0, 5, 30))
+    return [
+        (
+            (0.7 * rng.random((frames, 5)) * to_targets(r, frames) + 0.6 * rng.random((frames, 5)) ** 4).astype(
+                np.float32
+            ),
+            r,
+        )
+        for r in (make() for _ in range(n))
+    ]
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10_000), picking=st.sampled_from((PeakPicking(), PeakPicking(threshold=0., mean_pre=0, mean_post=0), PeakPicking(threshold=0.05, max_pre=3, max_post=3, wait=3))))
+@given(
+    seed=st.integers(0, 10_000),
+    picking=st.sampled_from(
+        (
+            PeakPicking(),
+            PeakPicking(threshold=0.0, mean_pre=0, mean_post=0),
+            PeakPicking(threshold=0.05, max_pre=3, max_post=3, wait=3),
+        )
+    ),
+)
 def test_picking_once_equals_picking_for_each_threshold(seed, picking):
     pairs, grid = random_tracks(seed), (0.1, 0.25, 0.5)
     fast = threshold_counts(pairs, grid, picking).set_index(['threshold', 'drum'])
     for t in grid:
-        slow = pd.concat([count(r, decode(y, t, picking=picking)) for y, r in pairs]).groupby('drum')[['tp', 'fp', 'fn']].sum()
+        slow = (
+            pd.concat([count(r, decode(y, t, picking=picking)) for y, r in pairs])
+            .groupby('drum')[['tp', 'fp', 'fn']]
+            .sum()
+        )
         assert (fast.loc[t].loc[slow.index] == slow).all().all()
 
 
 def test_plateaus_survive():
     y = np.zeros((40, 5), np.float32)
-    y[10:13, 0] = 0.6; y[20:22, 0] = 0.4
+    y[10:13, 0] = 0.6
+    y[20:22, 0] = 0.4
     pairs = [(y, Onsets.make([0.1], ['KD']))]
     fast = threshold_counts(pairs, (0.3, 0.5)).set_index(['threshold', 'drum'])
-    for t in (0.3, 0.5): assert fast.loc[(t, 'KD')].tolist() == count(pairs[0][1], decode(y, t)).iloc[0][['tp', 'fp', 'fn']].tolist()
+    for t in (0.3, 0.5):
+        assert fast.loc[(t, 'KD')].tolist() == count(pairs[0][1], decode(y, t)).iloc[0][['tp', 'fp', 'fn']].tolist()
 
 
 def test_chosen_threshold_is_the_best():
@@ -106,10 +146,23 @@ def test_chosen_threshold_is_the_best():
 
 def test_score_tracks_goes_the_whole_way():
     truth = Onsets.make([0.5, 1.0, 1.5], ['KD', 'SD', 'KD'])
+
     class Oracle(torch.nn.Module):
-        def __init__(self): super().__init__(); self.scale = torch.nn.Parameter(torch.tensor(10.))
-        def forward(self, x): return (x[..., :5] - 0.7)*self.scale
-    tracks = [SimpleNamespace(id=f't{i}', audio=lambda: to_targets(truth, 200), onsets=lambda vocabulary: truth) for i in range(2)]
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor(10.0))
+
+        def forward(self, x):
+            return (x[..., :5] - 0.7) * self.scale
+
+    tracks = [
+        SimpleNamespace(id=f't{i}', audio=lambda: to_targets(truth, 200), onsets=lambda vocabulary: truth)
+        for i in range(2)
+    ]
     rows = score_tracks(Oracle(), lambda a: np.pad(a, ((0, 0), (0, 3))), lambda x: x, tracks)
-    assert rows.columns.tolist() == ['track', 'drum', 'tp', 'fp', 'fn'] and rows.tp.sum() == 6 and rows.fp.sum() + rows.fn.sum() == 0
+    assert (
+        rows.columns.tolist() == ['track', 'drum', 'tp', 'fp', 'fn']
+        and rows.tp.sum() == 6
+        and rows.fp.sum() + rows.fn.sum() == 0
+    )
     assert set(rows.track) == {'t0', 't1'}

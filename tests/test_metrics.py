@@ -1,4 +1,5 @@
 """Matching, counts and scores, against golden files, mir_eval and brute force."""
+
 import time
 from itertools import combinations, permutations
 from pathlib import Path
@@ -7,18 +8,30 @@ import mir_eval
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings, strategies as st
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
-from drumnb.metrics import (bootstrap, count, count_array, f_measure, macro_f1, match, micro_f1, paired_bootstrap, scores, summary,
-                            track_mean_f1)
+from drumnb.metrics import (
+    bootstrap,
+    count,
+    count_array,
+    f_measure,
+    macro_f1,
+    match,
+    micro_f1,
+    paired_bootstrap,
+    scores,
+    summary,
+    track_mean_f1,
+)
 from drumnb.onsets import Onsets, read_csv
 
 GOLDEN = Path(__file__).parent / 'golden'
 quick = settings(max_examples=60, deadline=None)
 few = settings(max_examples=20, deadline=None)
-on_grid = st.lists(st.integers(0, 80).map(lambda k: k / 100), max_size=25)              # crowded, and many exactly 50 ms apart
+on_grid = st.lists(st.integers(0, 80).map(lambda k: k / 100), max_size=25)  # crowded, and many exactly 50 ms apart
 anywhere = st.lists(st.floats(0, 1.5, allow_nan=False), max_size=25)
 times = on_grid | anywhere
 windows = st.sampled_from([0.05, 0.025, 0.02])
@@ -46,10 +59,11 @@ def test_golden(protocol, window_ms):
     assert (rows.tp.sum(), rows.fp.sum(), rows.fn.sum()) == (micro.tp, micro.fp, micro.fn)
     assert micro_f1(rows) == pytest.approx(micro.f1, abs=1e-12)
     assert macro_f1(rows) == pytest.approx(table.loc['macro'].f1, abs=1e-12)
-    assert track_mean_f1(rows) == pytest.approx(micro.f1, abs=1e-12)                     # one track
+    assert track_mean_f1(rows) == pytest.approx(micro.f1, abs=1e-12)  # one track
 
 
 # --- matching
+
 
 @quick
 @given(times, times, windows)
@@ -65,7 +79,7 @@ def test_as_many_matches_as_mir_eval_transcription(ref, est, window):
 def test_same_scores_as_mir_eval_onset_off_the_edge(ref, est, window):
     "mir_eval.onset does not round: the same where no difference is within rounding of the window."
     ref, est = np.sort(ref), np.sort(est)
-    assume(len(ref) and len(est))                # mir_eval.onset gives 0 to silence against silence, we give no score
+    assume(len(ref) and len(est))  # mir_eval.onset gives 0 to silence against silence, we give no score
     assume(not (np.abs(np.abs(np.subtract.outer(ref, est)) - window) < 1e-4).any())
     f, p, r = mir_eval.onset.f_measure(ref, est, window)
     n = len(match(ref, est, window))
@@ -78,9 +92,15 @@ def test_same_scores_as_mir_eval_onset_off_the_edge(ref, est, window):
 def test_no_matching_is_larger(ref, est):
     "All one-to-one assignments, one by one."
     near = lambda i, j: abs(ref[i] - est[j]) <= 5
-    best = max(k for k in range(min(len(ref), len(est)) + 1)
-               if any(all(near(i, j) for i, j in zip(some, order)) for some in combinations(range(len(ref)), k)
-                      for order in permutations(range(len(est)), k)))
+    best = max(
+        k
+        for k in range(min(len(ref), len(est)) + 1)
+        if any(
+            all(near(i, j) for i, j in zip(some, order))
+            for some in combinations(range(len(ref)), k)
+            for order in permutations(range(len(est)), k)
+        )
+    )
     assert len(match(np.array(ref) / 100, np.array(est) / 100)) == best
 
 
@@ -156,7 +176,10 @@ def test_what_lies_beyond_the_duration_is_not_scored():
     assert count(ref, est)[['tp', 'fp', 'fn']].sum().tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize('kw, word', [(dict(protocol='mirex'), 'onset, thesis'), (dict(window=0), 'window 0'), (dict(window=-1), 'window -1')])
+@pytest.mark.parametrize(
+    'kw, word',
+    [(dict(protocol='mirex'), 'onset, thesis'), (dict(window=0), 'window 0'), (dict(window=-1), 'window -1')],
+)
 def test_bad_settings(kw, word):
     with pytest.raises(DrumnbError, match=word):
         count(*golden(), **kw)
@@ -177,10 +200,16 @@ def test_bad_times(bad):
 
 # --- scores
 
+
 def random_rows(n_tracks, seed, names=DRUMS5, high=60):
     rng = np.random.default_rng(seed)
-    return pd.DataFrame(dict(track=np.repeat(np.arange(n_tracks), len(names)), drum=list(names) * n_tracks,
-                             **{c: rng.integers(0, high, n_tracks * len(names)) for c in ('tp', 'fp', 'fn')}))
+    return pd.DataFrame(
+        dict(
+            track=np.repeat(np.arange(n_tracks), len(names)),
+            drum=list(names) * n_tracks,
+            **{c: rng.integers(0, high, n_tracks * len(names)) for c in ('tp', 'fp', 'fn')},
+        )
+    )
 
 
 @few
@@ -214,7 +243,9 @@ def test_silence():
     assert micro_f1(count(ref, none)) == micro_f1(count(none, ref)) == 0
     for statistic in (micro_f1, macro_f1, track_mean_f1):
         assert np.isnan(statistic(count(none, none)))
-    rows = pd.concat([count(ref, ref).assign(track='a'), count(none, none).assign(track='b'), count(none, ref).assign(track='c')])
+    rows = pd.concat(
+        [count(ref, ref).assign(track='a'), count(none, none).assign(track='b'), count(none, ref).assign(track='c')]
+    )
     assert track_mean_f1(rows) == 0.5
 
 
@@ -225,10 +256,11 @@ def test_missing_columns_are_named():
 
 # --- bootstrap
 
+
 def test_bootstrap_is_fast_and_repeats_itself():
     rows = random_rows(500, 1)
     seconds = []
-    for _ in range(5):                                       # the best of five: other work on the machine is not our subject
+    for _ in range(5):  # the best of five: other work on the machine is not our subject
         begin = time.perf_counter()
         first = bootstrap(rows, n=1000)
         seconds.append(time.perf_counter() - begin)
@@ -240,7 +272,7 @@ def test_bootstrap_is_fast_and_repeats_itself():
 def test_bootstrap_covers_the_truth():
     "Of 95 % intervals for a known figure, about 95 % hold it (a generous margin: 40 tracks, 200 test sets)."
     rng, inside = np.random.default_rng(0), 0
-    truth = 0.8                                              # 2·0.8 / (2·0.8 + 0.2 + 0.2)
+    truth = 0.8  # 2·0.8 / (2·0.8 + 0.2 + 0.2)
     for i in range(200):
         skill = rng.beta(8, 2, 40)
         tp, fp, fn = rng.binomial(100, skill), rng.binomial(100, 1 - skill), rng.binomial(100, 1 - skill)
@@ -260,7 +292,11 @@ def test_paired_bootstrap():
     rows = random_rows(40, 4)
     better = rows.assign(tp=rows.tp + 3)
     out = paired_bootstrap(better, rows.sample(frac=1, random_state=1))
-    assert out['diff'] == pytest.approx(micro_f1(better) - micro_f1(rows), abs=1e-12) and 0 < out['low'] < out['diff'] < out['high'] and out['p'] < 0.01
+    assert (
+        out['diff'] == pytest.approx(micro_f1(better) - micro_f1(rows), abs=1e-12)
+        and 0 < out['low'] < out['diff'] < out['high']
+        and out['p'] < 0.01
+    )
     back = paired_bootstrap(rows, better)
     assert back['diff'] == -out['diff'] and back['p'] == out['p'] and back['low'] == pytest.approx(-out['high'])
     by_chance = paired_bootstrap(rows, random_rows(40, 5))

@@ -1,4 +1,5 @@
 "One contract for every architecture: shapes, refusals, chunks, learning, files."
+
 import json
 
 import numpy as np
@@ -8,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
-from drumnb.inference import activations
+from drumnb.experiments.inference import activations
 from drumnb.models.layers import count_parameters, draw_architecture, influence, layer_table
-from drumnb.models.zoo import MODELS, load_model, make_model, model_settings, save_model
+from drumnb.models.registry import MODELS, load_model, make_model, model_settings, save_model
 
 TINY = {
     'rnn': dict(layers=2, hidden=12),
@@ -21,9 +22,22 @@ TINY = {
 }
 BAD = {
     'rnn': [(dict(rnn='elman'), 'lstm or gru'), (dict(layers=0), 'at least 1')],
-    'cnn': [(dict(channels=()), 'kernels of each block'), (dict(hidden=-1), 'at least 1'), (dict(channels=(8,)*5), 'nothing is left')],
-    'crnn': [(dict(rnn='elman'), 'lstm or gru'), (dict(dropout=1.5), 'below 1'), (dict(channels=(8,)*5), 'nothing is left'), (dict(hidden=True), 'whole number')],
-    'conv_transformer': [(dict(width=70, heads=4), 'divi'), (dict(layers=0), 'at least 1'), (dict(width=9, heads=3, positions='added'), 'even')],
+    'cnn': [
+        (dict(channels=()), 'kernels of each block'),
+        (dict(hidden=-1), 'at least 1'),
+        (dict(channels=(8,) * 5), 'nothing is left'),
+    ],
+    'crnn': [
+        (dict(rnn='elman'), 'lstm or gru'),
+        (dict(dropout=1.5), 'below 1'),
+        (dict(channels=(8,) * 5), 'nothing is left'),
+        (dict(hidden=True), 'whole number'),
+    ],
+    'conv_transformer': [
+        (dict(width=70, heads=4), 'divi'),
+        (dict(layers=0), 'at least 1'),
+        (dict(width=9, heads=3, positions='added'), 'even'),
+    ],
     'vit': [(dict(patch=5), 'divi'), (dict(width=72, heads=7), 'divi'), (dict(patch=7, width=16), 'divi')],
 }
 NAMES = sorted(MODELS)
@@ -94,14 +108,16 @@ def test_batch_items_do_not_mix(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_overfits_one_batch(name):
-    model, rng = tiny(name, dropout=0.), np.random.default_rng(0)
+    model, rng = tiny(name, dropout=0.0), np.random.default_rng(0)
     x = torch.tensor(rng.normal(size=(2, 40, 84)), dtype=torch.float32)
     y = torch.tensor((rng.random((2, 40, 5)) < 0.15).astype(np.float32))
     opt, loss = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0), None
     for step in range(300):
         loss = torch.nn.functional.binary_cross_entropy_with_logits(model.train()(x), y)
-        if loss < 0.03: break
-        opt.zero_grad(); loss.backward()
+        if loss < 0.03:
+            break
+        opt.zero_grad()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2)
         opt.step()
     assert loss < 0.05, f'loss {loss.item():.3f} after {step} steps'
@@ -118,7 +134,7 @@ def test_every_parameter_learns(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_saved_and_reloaded(name, tmp_path):
     model, x = tiny(name, seed=3).eval(), torch.rand(2, 33, 84)
-    path = save_model(tmp_path/'m', model, threshold=0.3, vocabulary=('KD', 'SD'))
+    path = save_model(tmp_path / 'm', model, threshold=0.3, vocabulary=('KD', 'SD'))
     again, meta = load_model(path)
     assert again.config == model.config and meta == dict(threshold=0.3, vocabulary=['KD', 'SD'])
     with torch.no_grad():
@@ -128,9 +144,9 @@ def test_saved_and_reloaded(name, tmp_path):
 
 
 def test_bad_files_are_one_line(tmp_path):
-    path = save_model(tmp_path/'m', tiny('crnn'))
+    path = save_model(tmp_path / 'm', tiny('crnn'))
     whole = path.read_bytes()
-    for n in (0, 5, len(whole)//2, len(whole) - 1):
+    for n in (0, 5, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:n])
         with pytest.raises(DrumnbError, match='m.safetensors') as e:
             load_model(path)
@@ -139,7 +155,7 @@ def test_bad_files_are_one_line(tmp_path):
     with pytest.raises(DrumnbError, match='do not fit'):
         load_model(path)
     with pytest.raises(DrumnbError, match='no such model'):
-        load_model(tmp_path/'none')
+        load_model(tmp_path / 'none')
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -151,6 +167,7 @@ def test_table_drawing_and_influence_come_from_the_module(name):
     assert values.shape == (61,) and values.max() == 1 and values.min() >= 0 and values[30] > 0
     assert model.training, 'looking at a model must not change its mode'
     import matplotlib.pyplot as plt
+
     plt.close(draw_architecture(model, 84, 50).figure)
 
 
@@ -164,8 +181,17 @@ def test_same_seed_same_model_and_no_side_effect():
 
 
 @settings(max_examples=15, deadline=None)
-@given(front=st.sampled_from(('conv2d', 'conv1d')), rnn=st.sampled_from(('lstm', 'gru')), layers=st.integers(1, 3), hidden=st.integers(1, 9),
-       convs=st.integers(1, 3), T=st.integers(1, 12), bins=st.integers(9, 40))
+@given(
+    front=st.sampled_from(('conv2d', 'conv1d')),
+    rnn=st.sampled_from(('lstm', 'gru')),
+    layers=st.integers(1, 3),
+    hidden=st.integers(1, 9),
+    convs=st.integers(1, 3),
+    T=st.integers(1, 12),
+    bins=st.integers(9, 40),
+)
 def test_crnn_settings(front, rnn, layers, hidden, convs, T, bins):
-    model = make_model('crnn', n_bins=bins, front=front, channels=(4, 4), rnn=rnn, layers=layers, hidden=hidden, convs_per_block=convs)
+    model = make_model(
+        'crnn', n_bins=bins, front=front, channels=(4, 4), rnn=rnn, layers=layers, hidden=hidden, convs_per_block=convs
+    )
     assert model(torch.rand(2, T, bins)).shape == (2, T, 5)

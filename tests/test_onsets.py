@@ -1,4 +1,5 @@
 """Onsets: containers, files, targets and peak picking."""
+
 import json
 import pickle
 import re
@@ -8,12 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, project_root, rng_for
 from drumnb.drums import DRUMS3, DRUMS5, DRUMS8
-from drumnb.onsets import (Hits, Onsets, PeakPicking, find_peaks, frames_of, pick_peaks, read_csv, read_jams, read_midi, read_onsets,
-                           read_text, to_targets, write_csv, write_jams, write_midi, write_text)
+from drumnb.onsets import (
+    Hits,
+    Onsets,
+    PeakPicking,
+    find_peaks,
+    frames_of,
+    pick_peaks,
+    read_csv,
+    read_jams,
+    read_midi,
+    read_onsets,
+    read_text,
+    to_targets,
+    write_csv,
+    write_jams,
+    write_midi,
+    write_text,
+)
 
 GOLDEN = Path(__file__).parent / 'golden'
 strokes = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 4), st.integers(1, 127)), max_size=40)
@@ -31,6 +49,7 @@ def one_line(error, *words):
 
 
 # --- containers
+
 
 @quick
 @given(strokes)
@@ -59,16 +78,26 @@ def test_reduction_keeps_what_the_vocabulary_has(s):
 
 
 def test_onsets_travel_to_other_processes():
-    o = Onsets.make([1, 0], ['SD', 'KD'], [.5, 1])
+    o = Onsets.make([1, 0], ['SD', 'KD'], [0.5, 1])
     assert pickle.loads(pickle.dumps(o)).equals(o)
     with pytest.raises(AttributeError):
         o.times = np.zeros(2)
 
 
-@pytest.mark.parametrize('times, drums, velocities, word', [
-    ([-0.1], ['KD'], None, 'time -0.1'), ([np.nan], ['KD'], None, 'time nan'), ([np.inf], [0], None, 'time inf'),
-    ([0.1], ['QQ'], None, "'QQ'"), ([0.1], [5], None, 'indices'), ([0.1], [-1], None, 'indices'),
-    ([0.1], [0], [1.5], 'velocity 1.5'), ([0.1], [0], [np.nan], 'velocity nan'), ([0.1, 0.2], [0], None, 'as many')])
+@pytest.mark.parametrize(
+    'times, drums, velocities, word',
+    [
+        ([-0.1], ['KD'], None, 'time -0.1'),
+        ([np.nan], ['KD'], None, 'time nan'),
+        ([np.inf], [0], None, 'time inf'),
+        ([0.1], ['QQ'], None, "'QQ'"),
+        ([0.1], [5], None, 'indices'),
+        ([0.1], [-1], None, 'indices'),
+        ([0.1], [0], [1.5], 'velocity 1.5'),
+        ([0.1], [0], [np.nan], 'velocity nan'),
+        ([0.1, 0.2], [0], None, 'as many'),
+    ],
+)
 def test_bad_onsets_are_refused(times, drums, velocities, word):
     with pytest.raises(DrumnbError) as e:
         Onsets.make(times, drums, velocities)
@@ -76,6 +105,7 @@ def test_bad_onsets_are_refused(times, drums, velocities, word):
 
 
 # --- files
+
 
 @quick
 @given(strokes)
@@ -121,13 +151,16 @@ def test_roland_file_written_byte_by_byte():
 
 def test_midi_times_equal_pretty_midi(shared_data):
     import pretty_midi
-    files = sorted((shared_data / 'groove').rglob('*.mid'))[:3] + sorted((shared_data / 'rwc-annotations').rglob('*RWC_P00[14].mid'))
+
+    files = sorted((shared_data / 'groove').rglob('*.mid'))[:3] + sorted(
+        (shared_data / 'rwc-annotations').rglob('*RWC_P00[14].mid')
+    )
     assert len(files) == 5
     for path in files:
         midi = pretty_midi.PrettyMIDI(str(path))
         theirs = np.sort([n.start for i in midi.instruments if i.is_drum for n in i.notes])
         ours = read_midi(path, 'td11' if 'groove' in str(path) else 'gm').times
-        nearest = np.abs(theirs[:, None] - ours).min(1)          # pretty_midi drops notes that are never switched off
+        nearest = np.abs(theirs[:, None] - ours).min(1)  # pretty_midi drops notes that are never switched off
         assert nearest.max() < 1e-9 and 0 <= len(ours) - len(theirs) <= 2
 
 
@@ -143,21 +176,38 @@ def test_jams_package_accepts_our_files(tmp_path):
     write_jams(tmp_path / 'a.jams', Onsets.make([0.5, 1.25], ['KD', 'CY'], [0.5, 1]), duration=3)
     j = jams.load(str(tmp_path / 'a.jams'), validate=True, strict=True)
     assert [(d.time, d.value) for d in j.annotations[0].data] == [(0.5, 'KD'), (1.25, 'CY')]
-    j.save(str(tmp_path / 'b.jams'))                              # and we read what the package writes
+    j.save(str(tmp_path / 'b.jams'))  # and we read what the package writes
     assert read_jams(tmp_path / 'b.jams').names == ['KD', 'CY']
 
 
-@pytest.mark.parametrize('name, text, words', [
-    ('a.txt', '0.1 KD\nzero SD\n', ['a.txt, line 2', "'zero'"]), ('a.txt', '0.1\n', ['a.txt, line 1', 'seconds label']),
-    ('a.txt', '0.1 KD 3\n', ['a.txt, line 1', 'seconds label']), ('a.txt', '\n# x\n0.1 QQ\n', ['a.txt, line 3', "'QQ'"]),
-    ('a.txt', '-0.1 KD\n', ['a.txt, line 1', 'from 0']), ('a.txt', 'nan KD\n', ['a.txt, line 1', 'from 0']), ('a.txt', 'inf KD\n', ['line 1']),
-    ('a.csv', 'onset_s,drum,velocity\n0.1,KD,2\n', ['a.csv, line 2', 'from 0 to 1']), ('a.csv', 'onset_s,drum\n0.1,XX\n', ['a.csv, line 2', "'XX'"]),
-    ('a.csv', 'onset_s,drum\n-1,KD\n', ['a.csv, line 2', 'from 0']), ('a.csv', 'onset_s,drum\nnan,KD\n', ['a.csv, line 2']),
-    ('a.csv', '', ['a.csv', 'expected onset_s, drum']), ('a.jams', '{"annotations"', ['a.jams', 'not a JSON']), ('a.jams', '[]', ['a.jams', 'tag_open']),
-    ('a.jams', '{"annotations": [{"namespace": "tag_open", "data": [{"time": -1, "value": "KD"}]}]}', ['a.jams', 'time -1']),
-    ('a.jams', '{"annotations": [{"namespace": "tag_open", "data": [{"time": 1}]}]}', ['a.jams']),
-    ('a.mid', '', ['a.mid', 'not a whole MIDI file']), ('a.mid', 'RIFF, not MIDI at all', ['a.mid', 'not a whole MIDI file']),
-    ('a.xyz', '', ['a.xyz', '.mid, .txt, .csv or .jams'])])
+@pytest.mark.parametrize(
+    'name, text, words',
+    [
+        ('a.txt', '0.1 KD\nzero SD\n', ['a.txt, line 2', "'zero'"]),
+        ('a.txt', '0.1\n', ['a.txt, line 1', 'seconds label']),
+        ('a.txt', '0.1 KD 3\n', ['a.txt, line 1', 'seconds label']),
+        ('a.txt', '\n# x\n0.1 QQ\n', ['a.txt, line 3', "'QQ'"]),
+        ('a.txt', '-0.1 KD\n', ['a.txt, line 1', 'from 0']),
+        ('a.txt', 'nan KD\n', ['a.txt, line 1', 'from 0']),
+        ('a.txt', 'inf KD\n', ['line 1']),
+        ('a.csv', 'onset_s,drum,velocity\n0.1,KD,2\n', ['a.csv, line 2', 'from 0 to 1']),
+        ('a.csv', 'onset_s,drum\n0.1,XX\n', ['a.csv, line 2', "'XX'"]),
+        ('a.csv', 'onset_s,drum\n-1,KD\n', ['a.csv, line 2', 'from 0']),
+        ('a.csv', 'onset_s,drum\nnan,KD\n', ['a.csv, line 2']),
+        ('a.csv', '', ['a.csv', 'expected onset_s, drum']),
+        ('a.jams', '{"annotations"', ['a.jams', 'not a JSON']),
+        ('a.jams', '[]', ['a.jams', 'tag_open']),
+        (
+            'a.jams',
+            '{"annotations": [{"namespace": "tag_open", "data": [{"time": -1, "value": "KD"}]}]}',
+            ['a.jams', 'time -1'],
+        ),
+        ('a.jams', '{"annotations": [{"namespace": "tag_open", "data": [{"time": 1}]}]}', ['a.jams']),
+        ('a.mid', '', ['a.mid', 'not a whole MIDI file']),
+        ('a.mid', 'RIFF, not MIDI at all', ['a.mid', 'not a whole MIDI file']),
+        ('a.xyz', '', ['a.xyz', '.mid, .txt, .csv or .jams']),
+    ],
+)
 def test_bad_files_are_one_line_that_names_them(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     with pytest.raises(DrumnbError) as e:
@@ -190,6 +240,7 @@ def test_binary_is_not_text(tmp_path):
 
 def test_midi_without_drums_names_the_remedy(tmp_path):
     import mido
+
     m = mido.MidiFile()
     m.tracks.append(mido.MidiTrack([mido.Message('note_on', channel=c, note=60, velocity=9, time=1) for c in (0, 4)]))
     m.save(tmp_path / 'piano.mid')
@@ -199,6 +250,7 @@ def test_midi_without_drums_names_the_remedy(tmp_path):
 
 
 # --- targets
+
 
 @quick
 @given(strokes, st.integers(0, 2000))
@@ -224,7 +276,9 @@ def test_targets_and_peaks_undo_each_other(cells):
 
 # --- peak picking
 
-activations = st.integers(0, 10**6).flatmap(lambda seed: st.tuples(st.just(seed), st.integers(1, 300), st.sampled_from(['smooth', 'steps', 'sparse'])))
+activations = st.integers(0, 10**6).flatmap(
+    lambda seed: st.tuples(st.just(seed), st.integers(1, 300), st.sampled_from(['smooth', 'steps', 'sparse']))
+)
 window = st.integers(0, 5)
 
 
@@ -243,6 +297,7 @@ def activation(seed, n, kind, k=3):
 @given(activations, st.floats(0, 0.8), window, window, window, window)
 def test_peaks_equal_madmom(madmom, a, threshold, max_pre, max_post, mean_pre, mean_post):
     from madmom.features.onsets import peak_picking
+
     y = activation(*a)
     theirs = peak_picking(y, threshold, None, mean_pre, mean_post, max_pre, max_post)
     ours = pick_peaks(y, PeakPicking(threshold, max_pre, max_post, mean_pre, mean_post, wait=0), DRUMS3)
@@ -255,9 +310,17 @@ def test_peaks_equal_madmom(madmom, a, threshold, max_pre, max_post, mean_pre, m
 def test_waiting_equals_madmoms_processor(madmom, a, threshold, m, wait):
     "At least `wait` frames after the last onset is what madmom's processor does when it combines onsets up to `wait - 1` frames apart."
     from madmom.features.onsets import OnsetPeakPickingProcessor
+
     y = activation(*a, k=1)
-    processor = OnsetPeakPickingProcessor(threshold=threshold, pre_avg=.02, post_avg=.02, pre_max=m / 100, post_max=m / 100,
-                                          combine=(wait - 1) / 100, fps=100)
+    processor = OnsetPeakPickingProcessor(
+        threshold=threshold,
+        pre_avg=0.02,
+        post_avg=0.02,
+        pre_max=m / 100,
+        post_max=m / 100,
+        combine=(wait - 1) / 100,
+        fps=100,
+    )
     ours = find_peaks(y[:, 0], PeakPicking(threshold, m, m, 2, 2, wait))
     assert np.allclose(processor.process_offline(y[:, 0]), ours / 100, atol=1e-9)
 
@@ -274,7 +337,14 @@ def test_settings_by_drum_are_those_of_each_drum_alone(a, by_drum):
         assert (y[alone, i] >= f).all() and (np.diff(alone) >= w).all()
 
 
-@pytest.mark.parametrize('y, word', [(np.zeros((10, 4)), '(10, 4)'), (np.zeros(10), '(10,)'), (np.full((10, 5), np.nan), 'not all of them are numbers')])
+@pytest.mark.parametrize(
+    'y, word',
+    [
+        (np.zeros((10, 4)), '(10, 4)'),
+        (np.zeros(10), '(10,)'),
+        (np.full((10, 5), np.nan), 'not all of them are numbers'),
+    ],
+)
 def test_bad_activations_are_refused(y, word):
     with pytest.raises(DrumnbError) as e:
         pick_peaks(y)
@@ -282,23 +352,34 @@ def test_bad_activations_are_refused(y, word):
 
 
 def test_hits_cut_and_merge():
-    h = Hits.make([0, 1, 2], [36, 38, 46], [1, .5, .2])
+    h = Hits.make([0, 1, 2], [36, 38, 46], [1, 0.5, 0.2])
     assert h.crop(1, 3).times.tolist() == [0, 1] and h.shift(-1).pitches.tolist() == [38, 46]
     assert h.merge(Hits.make([0.5], [42])).pitches.tolist() == [36, 42, 38, 46]
     with pytest.raises(DrumnbError):
         h.merge(Hits.make([0.5], [42], source='td11'))
 
+
 def test_the_sliders_of_the_chapter_pick_as_the_library_does(tmp_path):
     node = shutil.which('node')
-    if not node: pytest.skip('node is not installed: the script of the chapter on onsets is not run')
-    cells = [''.join(c['source']) for c in json.loads((project_root()/'nbs/05_onsets.ipynb').read_text(encoding='utf-8'))['cells']]
+    if not node:
+        pytest.skip('node is not installed: the script of the chapter on onsets is not run')
+    cells = [
+        ''.join(c['source'])
+        for c in json.loads((project_root() / 'nbs/05_onsets.ipynb').read_text(encoding='utf-8'))['cells']
+    ]
     script = re.search(r'<script>(.*?)</script>', next(c for c in cells if c.startswith('SLIDERS')), re.S)[1]
-    y = np.round(np.convolve(rng_for('sliders').random(150)**6, [.3, .7, 1, .6, .3], 'same'), 3)
+    y = np.round(np.convolve(rng_for('sliders').random(150) ** 6, [0.3, 0.7, 1, 0.6, 0.3], 'same'), 3)
     settings_ = [(d, m, a, w) for d in (0.05, 0.2) for m in (0, 2, 7) for a in (0, 2, 9) for w in (1, 2, 15)]
-    page = ('const knobs = [], parts = {}, part = () => ({setAttribute() {}, append(label, input) { knobs.push(input); }});\n'
-            'const box = {querySelector: s => parts[s] ??= part()}; globalThis.document = {querySelectorAll: () => [box], createElement: () => ({setAttribute() {}})};\n'
-            + script.replace('DATA', json.dumps(y.tolist())).replace('TOP', str(y.max())) +
-            f'\nconsole.log(JSON.stringify({json.dumps(settings_)}.map(s => {{ s.forEach((v, i) => {{ knobs[i].value = String(v); knobs[i].oninput(); }}); return parseInt(parts.b.textContent); }})));')
-    (tmp_path/'sliders.js').write_text(page, encoding='utf-8')
-    found = json.loads(subprocess.run([node, tmp_path/'sliders.js'], capture_output=True, text=True, check=True).stdout)
-    assert found == [len(find_peaks(y, PeakPicking(d, m, m, a, a, w))) for d, m, a, w in settings_] and len(set(found)) > 5
+    page = (
+        'const knobs = [], parts = {}, part = () => ({setAttribute() {}, append(label, input) { knobs.push(input); }});\n'
+        'const box = {querySelector: s => parts[s] ??= part()}; globalThis.document = {querySelectorAll: () => [box], createElement: () => ({setAttribute() {}})};\n'
+        + script.replace('DATA', json.dumps(y.tolist())).replace('TOP', str(y.max()))
+        + f'\nconsole.log(JSON.stringify({json.dumps(settings_)}.map(s => {{ s.forEach((v, i) => {{ knobs[i].value = String(v); knobs[i].oninput(); }}); return parseInt(parts.b.textContent); }})));'
+    )
+    (tmp_path / 'sliders.js').write_text(page, encoding='utf-8')
+    found = json.loads(
+        subprocess.run([node, tmp_path / 'sliders.js'], capture_output=True, text=True, check=True).stdout
+    )
+    assert (
+        found == [len(find_peaks(y, PeakPicking(d, m, m, a, a, w))) for d, m, a, w in settings_] and len(set(found)) > 5
+    )

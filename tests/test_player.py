@@ -1,4 +1,5 @@
 """The player in a real browser: it plays, the cursor moves, a loop loops, muting mutes, and nothing is asked of any host."""
+
 import json
 import re
 import time
@@ -7,24 +8,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-
 from browser import Browser, find_chromium
-from drumnb import player as pl
-from drumnb import transcribe as tr
+
 from drumnb.audio import SAMPLE_RATE as SR
 from drumnb.onsets import Onsets
+from drumnb.transcription import player as pl
+from drumnb.transcription import transcribe as tr
 
 EVIL = '</script><script>alert("x")</script><img src="http://example.invalid/x" onerror=alert(2)>'
 
 
-def made(folder, title='song', seconds=8.):
-    t = np.arange(int(seconds*SR))/SR
-    soundfile.write(folder/'song.wav', (.5*np.exp(-(t % .5)*20)*np.sin(2*np.pi*220*t)).astype(np.float32), SR)
-    times = np.arange(0, seconds, .25)
-    o = Onsets.make(times, np.arange(len(times)) % 5, np.full(len(times), .7))
-    confidence = np.where(np.arange(len(o)) // 8 == 2, .3, .95).astype(np.float32)
-    p = tr.Transcription(o, confidence, seconds, title, folder/'song.wav')
-    return replace(p, score=tr.make_score(p, np.c_[np.arange(0, seconds + .1, .5), np.arange(int(2*seconds) + 1) % 4 + 1]))
+def made(folder, title='song', seconds=8.0):
+    t = np.arange(int(seconds * SR)) / SR
+    soundfile.write(
+        folder / 'song.wav', (0.5 * np.exp(-(t % 0.5) * 20) * np.sin(2 * np.pi * 220 * t)).astype(np.float32), SR
+    )
+    times = np.arange(0, seconds, 0.25)
+    o = Onsets.make(times, np.arange(len(times)) % 5, np.full(len(times), 0.7))
+    confidence = np.where(np.arange(len(o)) // 8 == 2, 0.3, 0.95).astype(np.float32)
+    p = tr.Transcription(o, confidence, seconds, title, folder / 'song.wav')
+    return replace(
+        p, score=tr.make_score(p, np.c_[np.arange(0, seconds + 0.1, 0.5), np.arange(int(2 * seconds) + 1) % 4 + 1])
+    )
 
 
 def test_titles_never_become_markup(tmp_path):
@@ -36,78 +41,92 @@ def test_titles_never_become_markup(tmp_path):
 
 def test_bars_to_check_are_the_doubtful_ones(tmp_path):
     check = pl.bars_to_check(made(tmp_path))
-    assert check.bar[0] == 2 and check.wrong[0] == pytest.approx(8*.7, abs=.01)
+    assert check.bar[0] == 2 and check.wrong[0] == pytest.approx(8 * 0.7, abs=0.01)
 
 
 def test_an_mp3_goes_in_unchanged_and_others_are_packed(tmp_path):
     p = made(tmp_path)
     packed = pl.pack_recording(p.audio)
-    (tmp_path/'x.mp3').write_bytes(packed)
-    assert pl.pack_recording(tmp_path/'x.mp3') == packed and len(packed) < p.audio.stat().st_size/3
-    soundfile.write(tmp_path/'six.wav', np.zeros((9600, 6)), 96000)
-    assert len(pl.pack_recording(tmp_path/'six.wav')) > 100
+    (tmp_path / 'x.mp3').write_bytes(packed)
+    assert pl.pack_recording(tmp_path / 'x.mp3') == packed and len(packed) < p.audio.stat().st_size / 3
+    soundfile.write(tmp_path / 'six.wav', np.zeros((9600, 6)), 96000)
+    assert len(pl.pack_recording(tmp_path / 'six.wav')) > 100
 
 
 @pytest.fixture(scope='module')
 def opened(tmp_path_factory):
     "The player of a short song in a browser, with a hostile title."
-    if not find_chromium(): pytest.skip('Chromium is not installed: the player cannot be tried in a browser')
+    if not find_chromium():
+        pytest.skip('Chromium is not installed: the player cannot be tried in a browser')
     pytest.importorskip('websocket', reason='websocket-client is not installed: the browser cannot be spoken to')
     folder = tmp_path_factory.mktemp('player')
-    pl.write_html(folder/'player.html', made(folder, EVIL))
+    pl.write_html(folder / 'player.html', made(folder, EVIL))
     browser = Browser(tmp_path_factory.mktemp('profile'))
-    yield browser, folder/'player.html'
+    yield browser, folder / 'player.html'
     browser.close()
 
 
 def test_it_plays_loops_mutes_and_calls_nobody(opened, tmp_path):
     b, page = opened
     b.open(page)
-    assert b.run('document.querySelector("h1").textContent') == EVIL and b.run('document.querySelectorAll("h1 *").length') == 0
+    assert (
+        b.run('document.querySelector("h1").textContent') == EVIL
+        and b.run('document.querySelectorAll("h1 *").length') == 0
+    )
     assert b.run('document.getElementById("check").children.length') >= 1
     b.until('drumnb.media.duration > 7.9')
-    assert abs(b.run('drumnb.media.duration') - 8) < .1
+    assert abs(b.run('drumnb.media.duration') - 8) < 0.1
 
     b.run('document.getElementById("play").click()')
     b.until('!drumnb.media.paused && drumnb.media.currentTime > .6')
     assert b.run('document.getElementById("play").textContent') == 'Pause'
     b.until('drumnb.state.sounded[0] >= 1 && drumnb.state.sounded[1] >= 1')
-    b.until('drumnb.level("recording") > .001 || drumnb.media.currentTime > 7'); b.until('drumnb.level("drums") > .0005 || drumnb.media.currentTime > 7.5')
+    b.until('drumnb.level("recording") > .001 || drumnb.media.currentTime > 7')
+    b.until('drumnb.level("drums") > .0005 || drumnb.media.currentTime > 7.5')
     assert b.run('document.querySelectorAll("rect.here").length') == 1, 'the sheet follows'
     cursor = b.run('document.getElementById("time").textContent')
     b.until(f'document.getElementById("time").textContent !== {json.dumps(cursor)}')
 
-    b.run('drumnb.setLoop(1, 1.4); drumnb.seek(1)')                       # a loop loops
+    b.run('drumnb.setLoop(1, 1.4); drumnb.seek(1)')  # a loop loops
     b.until('drumnb.state.jumps >= 2')
-    assert .9 < b.run('drumnb.media.currentTime') < 1.8
+    assert 0.9 < b.run('drumnb.media.currentTime') < 1.8
 
-    b.run('document.getElementById("mute-recording").click()')             # muting mutes
+    b.run('document.getElementById("mute-recording").click()')  # muting mutes
     assert b.run('drumnb.gain("recording")') == 0 and b.run('drumnb.gain("drums")') > 0
     b.until('drumnb.level("recording") === 0')
     b.press('t')
     assert b.run('drumnb.gain("drums")') == 0
     b.until('drumnb.level("drums") === 0')
-    b.press('t'); b.press('r')
+    b.press('t')
+    b.press('r')
     assert b.run('drumnb.gain("recording")') == 1 == b.run('drumnb.gain("drums")')
     b.press('1')
     assert b.run('drumnb.state.drumMuted[0]') is True
 
-    b.run('drumnb.setSpeed(50)')                                           # slower at the same pitch
-    assert b.run('drumnb.media.playbackRate') == .5 and b.run('drumnb.media.preservesPitch') is True
+    b.run('drumnb.setSpeed(50)')  # slower at the same pitch
+    assert b.run('drumnb.media.playbackRate') == 0.5 and b.run('drumnb.media.preservesPitch') is True
     b.run('drumnb.setLoop(null); drumnb.seek(.05)')
     began = b.run('[performance.now()/1000, drumnb.media.currentTime]')
     heard, ended = [], False
     deadline = time.monotonic() + 60
-    while len(heard) <= 12 and not ended and time.monotonic() < deadline:    # by the clock: a fast machine asks thousands of times a second
-        level, peak, ended = b.run('[drumnb.level("recording"), drumnb.peak("recording"), drumnb.media.currentTime > 6]')
-        if level > .02: heard.append(peak)
-        time.sleep(.01)
+    while (
+        len(heard) <= 12 and not ended and time.monotonic() < deadline
+    ):  # by the clock: a fast machine asks thousands of times a second
+        level, peak, ended = b.run(
+            '[drumnb.level("recording"), drumnb.peak("recording"), drumnb.media.currentTime > 6]'
+        )
+        if level > 0.02:
+            heard.append(peak)
+        time.sleep(0.01)
     now = b.run('[performance.now()/1000, drumnb.media.currentTime]')
-    assert len(heard) > 4 and 170 < np.median(heard) < 270, f'the tone of 220 Hz is heard at {np.median(heard or [0])} Hz'
-    assert (now[1] - began[1])/(now[0] - began[0]) < .75, 'half as fast, or less on a busy machine'
+    assert len(heard) > 4 and 170 < np.median(heard) < 270, (
+        f'the tone of 220 Hz is heard at {np.median(heard or [0])} Hz'
+    )
+    assert (now[1] - began[1]) / (now[0] - began[0]) < 0.75, 'half as fast, or less on a busy machine'
     b.press(' ')
     b.until('drumnb.media.paused')
-    b.run('drumnb.setLoop(null)'); b.press('ArrowRight')
+    b.run('drumnb.setLoop(null)')
+    b.press('ArrowRight')
     assert b.run('drumnb.media.currentTime') in b.run('drumnb.data.bars.map(x => x[0])')
     assert b.errors == []
     assert all(u.startswith(('file:', 'blob:', 'data:')) for u in b.requests), b.requests
@@ -118,25 +137,39 @@ def test_keys_lists_and_dragging_choose_what_is_played(opened):
     b.open(page)
     b.until('drumnb.media.duration > 7.9')
     loop = lambda: b.run('drumnb.state.loop')
-    b.run('drumnb.seek(3)'); b.press('b')
-    assert loop() == pytest.approx([2, 4], abs=.01) and b.run('drumnb.state.looping') is True
+    b.run('drumnb.seek(3)')
+    b.press('b')
+    assert loop() == pytest.approx([2, 4], abs=0.01) and b.run('drumnb.state.looping') is True
     b.press('l')
-    assert b.run('drumnb.state.looping') is False and b.run('document.getElementById("loop").getAttribute("aria-pressed")') == 'false'
-    b.run('drumnb.seek(5)'); b.press('['); b.run('drumnb.seek(6)'); b.press(']')
-    assert loop() == pytest.approx([5, 6], abs=.01)
+    assert (
+        b.run('drumnb.state.looping') is False
+        and b.run('document.getElementById("loop").getAttribute("aria-pressed")') == 'false'
+    )
+    b.run('drumnb.seek(5)')
+    b.press('[')
+    b.run('drumnb.seek(6)')
+    b.press(']')
+    assert loop() == pytest.approx([5, 6], abs=0.01)
     b.press('c')
-    assert loop() == pytest.approx([4, 6], abs=.01) and b.run('drumnb.media.currentTime') == pytest.approx(4, abs=.01), 'the bar that is to be checked first'
-    b.press('-'); b.press('-')
-    assert b.run('drumnb.media.playbackRate') == pytest.approx(.9)
-    x, y, w = b.run('(r => [r.left, r.top + r.height/2, r.width])(document.getElementById("overview").getBoundingClientRect())')
-    for kind, at in (('mousePressed', .25), ('mouseMoved', .4), ('mouseMoved', .5), ('mouseReleased', .5)):
-        b.call('Input.dispatchMouseEvent', type=kind, x=x + at*w, y=y, button='left', buttons=1, clickCount=1)
-    assert loop() == pytest.approx([2, 4], abs=.1)
+    assert loop() == pytest.approx([4, 6], abs=0.01) and b.run('drumnb.media.currentTime') == pytest.approx(
+        4, abs=0.01
+    ), 'the bar that is to be checked first'
+    b.press('-')
+    b.press('-')
+    assert b.run('drumnb.media.playbackRate') == pytest.approx(0.9)
+    x, y, w = b.run(
+        '(r => [r.left, r.top + r.height/2, r.width])(document.getElementById("overview").getBoundingClientRect())'
+    )
+    for kind, at in (('mousePressed', 0.25), ('mouseMoved', 0.4), ('mouseMoved', 0.5), ('mouseReleased', 0.5)):
+        b.call('Input.dispatchMouseEvent', type=kind, x=x + at * w, y=y, button='left', buttons=1, clickCount=1)
+    assert loop() == pytest.approx([2, 4], abs=0.1)
     b.run('document.getElementById("balance").value = 0; document.getElementById("balance").oninput()')
-    b.run('drumnb.toggle()'); b.until('!drumnb.media.paused')
+    b.run('drumnb.toggle()')
+    b.until('!drumnb.media.paused')
     assert b.run('drumnb.gain("drums")') == 0 and b.run('drumnb.gain("recording")') == 1, 'the balance at one end'
     b.run('drumnb.toggle()')
-    before = b.run('document.documentElement.dataset.theme'); b.run('document.getElementById("theme").click()')
+    before = b.run('document.documentElement.dataset.theme')
+    b.run('document.getElementById("theme").click()')
     assert b.run('document.documentElement.dataset.theme') != before and b.errors == []
 
 
@@ -153,13 +186,14 @@ def test_on_a_phone_and_in_the_dark_nothing_is_cut_off(opened):
 
 def test_the_recording_and_its_packed_copy_are_in_step(opened, tmp_path):
     b, _ = opened
-    x = np.zeros(2*SR, np.float32); x[SR:SR + 40] = .9
-    soundfile.write(tmp_path/'click.wav', x, SR)
-    o = Onsets.make([1.], ['KD'], [.8])
-    p = tr.Transcription(o, np.ones(1, np.float32), 2., 'click', tmp_path/'click.wav')
-    pl.write_html(tmp_path/'click.html', replace(p, score=tr.make_score(p, tr.find_beats('bpm=120', p))))
-    b.open(tmp_path/'click.html')
+    x = np.zeros(2 * SR, np.float32)
+    x[SR : SR + 40] = 0.9
+    soundfile.write(tmp_path / 'click.wav', x, SR)
+    o = Onsets.make([1.0], ['KD'], [0.8])
+    p = tr.Transcription(o, np.ones(1, np.float32), 2.0, 'click', tmp_path / 'click.wav')
+    pl.write_html(tmp_path / 'click.html', replace(p, score=tr.make_score(p, tr.find_beats('bpm=120', p))))
+    b.open(tmp_path / 'click.html')
     at = b.run('''(async () => { const c = new OfflineAudioContext(1, 88200, 44100), t = document.getElementById("recording").textContent.trim();
         const d = (await c.decodeAudioData(Uint8Array.from(atob(t), x => x.charCodeAt(0)).buffer)).getChannelData(0);
         let k = 0; d.forEach((v, i) => { if (Math.abs(v) > Math.abs(d[k])) k = i; }); return k/44100; })()''')
-    assert abs(at - 1) < .03
+    assert abs(at - 1) < 0.03

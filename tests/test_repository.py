@@ -1,4 +1,5 @@
 """The repository itself: notebooks, modules, figures and settings agree and are clean, and the check would notice if not."""
+
 import importlib.util
 import json
 import shutil
@@ -38,28 +39,42 @@ def test_set_up_refuses_an_old_python(tmp_path):
     old = tmp_path / 'python'
     old.write_text('#!/bin/sh\nexit 1\n')
     old.chmod(0o755)
-    run = subprocess.run(['bash', str(ROOT / 'scripts/setup.sh'), str(tmp_path / 'venv')], capture_output=True, text=True,
-                         env={'PATH': '/usr/bin:/bin', 'PYTHON': str(old)})
+    run = subprocess.run(
+        ['bash', str(ROOT / 'scripts/setup.sh'), str(tmp_path / 'venv')],
+        capture_output=True,
+        text=True,
+        env={'PATH': '/usr/bin:/bin', 'PYTHON': str(old)},
+    )
     assert run.returncode == 1 and not (tmp_path / 'venv').exists()
     assert '3.11 or newer' in run.stderr and str(old) in run.stderr and len(run.stderr.splitlines()) == 1
 
 
 # ---- a small project of the same form, to break in every way that the check should notice
 
+
 def cell(kind: str, text: str, number: int, **extra) -> dict:
-    made = dict(cell_type=kind, id=f'cell{number}', metadata=extra.get('metadata', {}), source=text.splitlines(keepends=True))
+    made = dict(
+        cell_type=kind, id=f'cell{number}', metadata=extra.get('metadata', {}), source=text.splitlines(keepends=True)
+    )
     return made | (dict(execution_count=None, outputs=extra.get('outputs', [])) if kind == 'code' else {})
 
 
 def write_notebook(path: Path, cells: list[dict]):
     path.parent.mkdir(parents=True, exist_ok=True)
     kernel = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
-    text = json.dumps(dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5), indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5), indent=1, sort_keys=True, ensure_ascii=False
+    )
     path.write_text(text + '\n', encoding='utf-8')
 
 
 def chapter(name: str, code: str, opening: str = '# Title\n> What it is for.') -> list[dict]:
-    return [cell('markdown', opening, 0), cell('code', f'#| default_exp {name}', 1), cell('code', code, 2), cell('code', 'assert True', 3)]
+    return [
+        cell('markdown', opening, 0),
+        cell('code', f'#| default_exp {name}', 1),
+        cell('code', code, 2),
+        cell('code', 'assert True', 3),
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -68,12 +83,23 @@ def exported(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('project') / 'project'
     write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\ndef one():\n    "One."\n    return 1'))
     write_notebook(root / 'nbs/01_second.ipynb', chapter('second', '#| export\nfrom drumnb.first import one'))
-    write_notebook(root / 'nbs/experiments/run.ipynb', [cell('markdown', '# Run\n> One experiment.', 0),
-                                                        cell('code', 'seed = 0\nepochs = 1', 1, metadata={'tags': ['parameters']})])
+    write_notebook(
+        root / 'nbs/experiments/run.ipynb',
+        [
+            cell('markdown', '# Run\n> One experiment.', 0),
+            cell('code', 'seed = 0\nepochs = 1', 1, metadata={'tags': ['parameters']}),
+        ],
+    )
     shutil.copy(ROOT / 'settings.ini', root)
     shutil.copy(ROOT / 'constraints.txt', root)
+    shutil.copy(ROOT / 'nbs/parts.csv', root / 'nbs')
     (root / 'drumnb').mkdir()
-    subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'], cwd=root, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'],
+        cwd=root,
+        check=True,
+        capture_output=True,
+    )
     subprocess.run(['git', 'init', '-q'], cwd=root, check=True)
     return root
 
@@ -92,7 +118,13 @@ def test_a_sound_project_has_no_problem(project):
 
 
 def test_a_chapter_of_prose_may_use_the_whole_library(project):
-    write_notebook(project / 'nbs/00_before.ipynb', [cell('markdown', '# Before\n> It shows what is built later.', 0), cell('code', 'from drumnb.second import one\none()', 1)])
+    write_notebook(
+        project / 'nbs/02_before.ipynb',
+        [
+            cell('markdown', '# Before\n> It shows what is built later.', 0),
+            cell('code', 'from drumnb.second import one\none()', 1),
+        ],
+    )
     assert problems_of(project) == ''
 
 
@@ -101,16 +133,20 @@ def edit_module(root):
         f.write('\ntwo = 2\n')
 
 
-def leave_an_orphan(root): (root / 'drumnb/orphan.py').write_text('x = 1\n')
+def leave_an_orphan(root):
+    (root / 'drumnb/orphan.py').write_text('x = 1\n')
 
 
-def drop_a_module(root): (root / 'drumnb/second.py').unlink()
+def drop_a_module(root):
+    (root / 'drumnb/second.py').unlink()
 
 
-def stale_index(root): (root / 'drumnb/_modidx.py').write_text('d = {}\n')
+def stale_index(root):
+    (root / 'drumnb/_modidx.py').write_text('d = {}\n')
 
 
-def break_an_import(root): (root / 'drumnb/first.py').write_text('import no_such_package\n')
+def break_an_import(root):
+    (root / 'drumnb/first.py').write_text('import no_such_package\n')
 
 
 def keep_outputs(root):
@@ -126,7 +162,10 @@ def keep_metadata(root):
 
 
 def untag(root):
-    write_notebook(root / 'nbs/experiments/run.ipynb', [cell('markdown', '# Run\n> One experiment.', 0), cell('code', 'seed = 0', 1)])
+    write_notebook(
+        root / 'nbs/experiments/run.ipynb',
+        [cell('markdown', '# Run\n> One experiment.', 0), cell('code', 'seed = 0', 1)],
+    )
 
 
 def crowd_parameters(root):
@@ -134,22 +173,56 @@ def crowd_parameters(root):
     write_notebook(root / 'nbs/experiments/run.ipynb', [cell('markdown', '# Run\n> One experiment.', 0), tagged])
 
 
-def import_upwards(root): write_notebook(root / 'nbs/00_first.ipynb', chapter('first', 'from drumnb import second'))
+def import_upwards(root):
+    write_notebook(root / 'nbs/00_first.ipynb', chapter('first', 'from drumnb import second'))
 
 
-def forget_the_summary(root): write_notebook(root / 'nbs/02_prose.ipynb', [cell('markdown', '# Title only', 0)])
+def import_by_string(root):
+    write_notebook(root / 'nbs/00_first.ipynb', chapter('first', "MODULE = 'drumnb.second'"))
 
 
-def grow(root): write_notebook(root / 'nbs/02_prose.ipynb', [cell('markdown', '# Title\n> Long.\n' + 'x' * 1_000_001, 0)])
+def reach_inside(root):
+    write_notebook(
+        root / 'nbs/01_second.ipynb', chapter('second', '#| export\nfrom drumnb import first\nfirst._hidden()')
+    )
 
 
-def write_a_long_cell(root): write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\n' + 'print(1)\n' * 60))
+def import_a_private_name(root):
+    write_notebook(root / 'nbs/01_second.ipynb', chapter('second', '#| export\nfrom drumnb.first import _hidden'))
 
 
-def show_nothing(root): write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\ndef one(): return 1')[:3])
+def number_twice(root):
+    write_notebook(root / 'nbs/01_third.ipynb', [cell('markdown', '# Third\n> The same number.', 0)])
 
 
-def show_no_figure(root): write_notebook(root / 'nbs/02_prose.ipynb', [cell('markdown', '# Title\n> Empty.\n\n![A kit](../figures/kit.png)', 0)])
+def move_out_of_the_part(root):
+    write_notebook(root / 'nbs/12_second.ipynb', chapter('second', '#| export\none = 1'))
+
+
+def name_it_otherwise(root):
+    write_notebook(root / 'nbs/03_third.ipynb', chapter('fourth', '#| export\none = 1'))
+
+
+def forget_the_summary(root):
+    write_notebook(root / 'nbs/02_prose.ipynb', [cell('markdown', '# Title only', 0)])
+
+
+def grow(root):
+    write_notebook(root / 'nbs/02_prose.ipynb', [cell('markdown', '# Title\n> Long.\n' + 'x' * 1_000_001, 0)])
+
+
+def write_a_long_cell(root):
+    write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\n' + 'print(1)\n' * 60))
+
+
+def show_nothing(root):
+    write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\ndef one(): return 1')[:3])
+
+
+def show_no_figure(root):
+    write_notebook(
+        root / 'nbs/02_prose.ipynb', [cell('markdown', '# Title\n> Empty.\n\n![A kit](../figures/kit.png)', 0)]
+    )
 
 
 def leave_a_figure(root):
@@ -157,32 +230,59 @@ def leave_a_figure(root):
     (root / 'figures/stray.png').write_bytes(b'png')
 
 
-def name_a_machine(root): (root / 'notes.md').write_text('see ' + '/'.join(['', 'home', 'someone', 'file']) + '\n')
+def name_a_machine(root):
+    (root / 'notes.md').write_text('see ' + '/'.join(['', 'home', 'someone', 'file']) + '\n')
 
 
-def name_a_registry(root): (root / 'notes.md').write_text('from py' + 'pi.org\n')
+def name_a_registry(root):
+    (root / 'notes.md').write_text('from py' + 'pi.org\n')
 
 
 def lose_the_tags(root):
     text = (root / 'settings.ini').read_text()
-    (root / 'settings.ini').write_text(text.replace('allowed_cell_metadata_keys = tags', 'allowed_cell_metadata_keys ='))
+    (root / 'settings.ini').write_text(
+        text.replace('allowed_cell_metadata_keys = tags', 'allowed_cell_metadata_keys =')
+    )
 
 
 def unpin(root):
     lines = (root / 'constraints.txt').read_text().splitlines()
-    (root / 'constraints.txt').write_text('\n'.join(line for line in lines if not line.startswith('papermill==')) + '\n')
+    (root / 'constraints.txt').write_text(
+        '\n'.join(line for line in lines if not line.startswith('papermill==')) + '\n'
+    )
 
 
-@pytest.mark.parametrize('breakage, expected', [
-    (edit_module, 'drumnb/first.py: differs'), (leave_an_orphan, 'drumnb/orphan.py: no notebook'), (drop_a_module, 'drumnb/second.py: missing'),
-    (stale_index, 'drumnb/_modidx.py: differs'), (break_an_import, 'drumnb.first: cannot be imported (ModuleNotFoundError'),
-    (keep_outputs, '00_first.ipynb: has outputs'), (keep_metadata, '00_first.ipynb: has outputs or stray metadata'),
-    (untag, 'run.ipynb: 0 cells are tagged'), (crowd_parameters, 'more than one assignment a line'),
-    (import_upwards, '00_first.ipynb: imports drumnb.second of chapter 01'), (forget_the_summary, '02_prose.ipynb: the first cell'),
-    (grow, '02_prose.ipynb: 1.0 MB'), (write_a_long_cell, 'has 61 lines; split it'), (show_no_figure, 'shows ../figures/kit.png'),
-    (leave_a_figure, 'figures/stray.png: no chapter draws it'), (name_a_machine, 'notes.md:1: holds a path of one machine'),
-    (name_a_registry, 'notes.md:1: holds a host'), (lose_the_tags, 'settings.ini: allowed_cell_metadata_keys'),
-    (unpin, 'no exact version of papermill')], ids=lambda value: getattr(value, '__name__', ''))
+@pytest.mark.parametrize(
+    'breakage, expected',
+    [
+        (edit_module, 'drumnb/first.py: differs'),
+        (leave_an_orphan, 'drumnb/orphan.py: no notebook'),
+        (drop_a_module, 'drumnb/second.py: missing'),
+        (stale_index, 'drumnb/_modidx.py: differs'),
+        (break_an_import, 'drumnb.first: cannot be imported (ModuleNotFoundError'),
+        (keep_outputs, '00_first.ipynb: has outputs'),
+        (keep_metadata, '00_first.ipynb: has outputs or stray metadata'),
+        (untag, 'run.ipynb: 0 cells are tagged'),
+        (crowd_parameters, 'more than one assignment a line'),
+        (import_upwards, '00_first.ipynb: imports drumnb.second of chapter 01'),
+        (import_by_string, '00_first.ipynb: imports drumnb.second of chapter 01'),
+        (reach_inside, '01_second.ipynb: uses drumnb.first._hidden, which is private'),
+        (import_a_private_name, '01_second.ipynb: uses drumnb.first._hidden, which is private'),
+        (number_twice, 'two chapters have the number 01'),
+        (move_out_of_the_part, '12_second.ipynb: exports drumnb.second, but its number belongs to drumnb.rendering'),
+        (name_it_otherwise, '03_third.ipynb: exports fourth'),
+        (forget_the_summary, '02_prose.ipynb: the first cell'),
+        (grow, '02_prose.ipynb: 1.0 MB'),
+        (write_a_long_cell, 'has 61 lines; split it'),
+        (show_no_figure, 'shows ../figures/kit.png'),
+        (leave_a_figure, 'figures/stray.png: no chapter draws it'),
+        (name_a_machine, 'notes.md:1: holds a path of one machine'),
+        (name_a_registry, 'notes.md:1: holds a host'),
+        (lose_the_tags, 'settings.ini: allowed_cell_metadata_keys'),
+        (unpin, 'no exact version of papermill'),
+    ],
+    ids=lambda value: getattr(value, '__name__', ''),
+)
 def test_a_broken_project_is_noticed(project, breakage, expected):
     breakage(project)
     assert expected in problems_of(project)
@@ -190,14 +290,25 @@ def test_a_broken_project_is_noticed(project, breakage, expected):
 
 def test_cleaning_keeps_tags_and_removes_outputs(project):
     keep_outputs(project)
-    subprocess.run([sys.executable, str(ROOT / 'scripts/clean_notebooks.py')], cwd=project, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(ROOT / 'scripts/clean_notebooks.py')], cwd=project, check=True, capture_output=True
+    )
     assert problems_of(project) == ''
     assert check_sync.cells_of(project / 'nbs/experiments/run.ipynb')[1]['metadata'] == {'tags': ['parameters']}
 
 
 def test_a_figure_of_a_study_is_missed_only_when_its_rows_are_there(project):
-    write_notebook(project / 'nbs/51_study.ipynb', [cell('markdown', '# Study\n> Of nothing yet.', 0),
-        cell('code', "#| label: fig-study\n#| needs: results/study\nfrom drumnb.first import one\nsave_figure(fig, 'study')", 1)])
+    write_notebook(
+        project / 'nbs/51_study.ipynb',
+        [
+            cell('markdown', '# Study\n> Of nothing yet.', 0),
+            cell(
+                'code',
+                "#| label: fig-study\n#| needs: results/study\nfrom drumnb.first import one\nsave_figure(fig, 'study')",
+                1,
+            ),
+        ],
+    )
     assert check_sync.check_figures(project) == []
     (project / 'results/study').mkdir(parents=True)
     (project / 'results/study/run.csv').write_text('run\n')

@@ -1,4 +1,5 @@
 """The scripts behind the commands: chapters are executed once, and again when something changed."""
+
 import importlib.util
 import json
 import subprocess
@@ -10,13 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def write_notebook(path: Path, *sources: str):
     path.parent.mkdir(parents=True, exist_ok=True)
-    cells = [dict(cell_type='code', id=f'c{i}', metadata={}, source=s, outputs=[], execution_count=None) for i, s in enumerate(sources)]
+    cells = [
+        dict(cell_type='code', id=f'c{i}', metadata={}, source=s, outputs=[], execution_count=None)
+        for i, s in enumerate(sources)
+    ]
     kernel = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
     path.write_text(json.dumps(dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5)))
 
 
 def execute(*args):
-    return subprocess.run([sys.executable, str(ROOT / 'scripts/execute.py'), *map(str, args)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, str(ROOT / 'scripts/execute.py'), *map(str, args)], capture_output=True, text=True
+    )
 
 
 def test_a_chapter_is_executed_again_only_when_something_changed(tmp_path):
@@ -68,6 +74,7 @@ def load(name):
 def test_a_figure_that_its_chapter_draws_otherwise_is_noticed(tmp_path):
     "Only for chapters that were executed since they changed; a hair's breadth of difference is none."
     from PIL import Image
+
     check, keys = load('check_sync'), load('execute')
     write_notebook(tmp_path / 'nbs/01_a.ipynb', "#| label: fig-x\n#| fig-cap: X.\nsave_figure(fig, 'x')")
     drawn = tmp_path / 'runs/chapters/figures'
@@ -83,4 +90,6 @@ def test_a_figure_that_its_chapter_draws_otherwise_is_noticed(tmp_path):
     stamp.write_text(keys.Keys(tmp_path, keys.BOOK_DEPENDS, str(drawn)).of(tmp_path / 'nbs/01_a.ipynb'))
     assert check.check_drawn(tmp_path) == []
     Image.new('RGB', (100, 100), 'red').save(drawn / 'x.png')
-    assert check.check_drawn(tmp_path) == ['figures/x.png: 100.0% of it differs from what nbs/01_a.ipynb draws; run `make figures`, look at it and commit it']
+    assert check.check_drawn(tmp_path) == [
+        'figures/x.png: 100.0% of it differs from what nbs/01_a.ipynb draws; run `make figures`, look at it and commit it'
+    ]

@@ -1,4 +1,5 @@
 """Searching settings: spaces, requests, trials that never see test tracks; with `make test-slow` also a killed search and a cluster of two nodes."""
+
 import contextlib
 import json
 import os
@@ -12,19 +13,38 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from drumnb import cli, search as module
+from drumnb import cli
 from drumnb.core import DrumnbError, results_home, runs_home
-from drumnb.experiments import load_result, run_batch, study_jobs
-from drumnb.models.zoo import MODELS, make_model
-from drumnb.search import (LogUniform, explore, grid_points, narrow, point_of, run_search, run_trial, search, search_space, search_table, search_trial, share_cores,
-                           trial_experiment, trial_tracks, tune_space)
+from drumnb.experiments import search as module
+from drumnb.experiments.experiments import load_result, run_batch, study_jobs
+from drumnb.experiments.search import (
+    LogUniform,
+    explore,
+    grid_points,
+    narrow,
+    point_of,
+    run_search,
+    run_trial,
+    search,
+    search_space,
+    search_table,
+    search_trial,
+    share_cores,
+    trial_experiment,
+    trial_tracks,
+    tune_space,
+)
+from drumnb.models.registry import MODELS, make_model
 
 SONGS = 'synthetic:dtd,procedural,train=2,validation=1,test=1,seconds=6'
 SMALL = dict(train=SONGS, profile='tiny', epochs=1)
 SPACE = dict(rnn='lstm', layers=1, hidden='[8, 12]')
-slow = pytest.mark.skipif(not os.environ.get('DRUMNB_SLOW'), reason='starts Ray several times; `make test-slow` runs it')
+slow = pytest.mark.skipif(
+    not os.environ.get('DRUMNB_SLOW'), reason='starts Ray several times; `make test-slow` runs it'
+)
 
 
 @pytest.mark.parametrize('architecture', MODELS)
@@ -40,13 +60,13 @@ def test_every_point_of_a_space_is_a_model(architecture):
 @given(st.floats(1e-6, 1), st.floats(1.01, 1e4), st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
 def test_log_uniform_stays_in_its_range(low, ratio, n):
-    space = LogUniform(low, low*ratio)
+    space = LogUniform(low, low * ratio)
     drawn = space.draw(np.random.default_rng(0), 50)
-    assert (drawn >= low*(1 - 1e-9)).all() and (drawn <= space.high*(1 + 1e-9)).all()
+    assert (drawn >= low * (1 - 1e-9)).all() and (drawn <= space.high * (1 + 1e-9)).all()
     levels = np.array(space.levels(n))
-    assert len(levels) == n and (levels >= low*(1 - 1e-5)).all() and (levels <= space.high*(1 + 1e-5)).all()
+    assert len(levels) == n and (levels >= low * (1 - 1e-5)).all() and (levels <= space.high * (1 + 1e-5)).all()
     if n > 2:
-        np.testing.assert_allclose(levels[1:]/levels[:-1], levels[1]/levels[0], rtol=1e-4)
+        np.testing.assert_allclose(levels[1:] / levels[:-1], levels[1] / levels[0], rtol=1e-4)
 
 
 @given(st.integers(1, 64), st.none() | st.integers(1, 64), st.none() | st.integers(1, 64))
@@ -54,7 +74,7 @@ def test_cores_are_shared_and_never_oversubscribed_by_default(cores, at_once, th
     trials, each = share_cores(cores, at_once, threads)
     assert trials >= 1 and each >= 1 and trials == (at_once or trials) and each == (threads or each)
     if at_once is None or threads is None:
-        assert trials*each <= max(cores, trials if at_once else 1, each)
+        assert trials * each <= max(cores, trials if at_once else 1, each)
 
 
 def test_points_survive_the_way_through_tune():
@@ -63,11 +83,22 @@ def test_points_survive_the_way_through_tune():
     assert point_of(config) == dict(channels=[32, 64], rnn='gru', layers=2)
 
 
-@pytest.mark.parametrize('asked, message', [
-    (dict(architecture='rn'), "did you mean 'rnn'"), (dict(method='optun'), "did you mean 'optuna'"), (dict(method='grid', trials=15), 'grid has 360 points'),
-    (dict(space=dict(hiden=72)), "did you mean 'hidden'"), (dict(space=dict(hidden='{low: 1}')), 'low'), (dict(space=dict(hidden='[]')), 'empty'),
-    (dict(space=dict(learning_rate='{low: 1, high: 0.1}')), 'low < high'), (dict(space=dict(hidden=-1)), 'hidden=-1'), (dict(train='sintetic'), "did you mean 'synthetic'"),
-    (dict(epocs=1), "did you mean 'epochs'"), (dict(trials=0), 'at least 1')])
+@pytest.mark.parametrize(
+    'asked, message',
+    [
+        (dict(architecture='rn'), "did you mean 'rnn'"),
+        (dict(method='optun'), "did you mean 'optuna'"),
+        (dict(method='grid', trials=15), 'grid has 360 points'),
+        (dict(space=dict(hiden=72)), "did you mean 'hidden'"),
+        (dict(space=dict(hidden='{low: 1}')), 'low'),
+        (dict(space=dict(hidden='[]')), 'empty'),
+        (dict(space=dict(learning_rate='{low: 1, high: 0.1}')), 'low < high'),
+        (dict(space=dict(hidden=-1)), 'hidden=-1'),
+        (dict(train='sintetic'), "did you mean 'synthetic'"),
+        (dict(epocs=1), "did you mean 'epochs'"),
+        (dict(trials=0), 'at least 1'),
+    ],
+)
 def test_mistakes_are_one_line_before_anything_runs(asked, message):
     with pytest.raises(DrumnbError, match=message) as e:
         search(**{'architecture': 'rnn', **asked})
@@ -78,14 +109,21 @@ def test_the_name_follows_the_request():
     base = search('rnn', 'random', space=SPACE, **SMALL)
     assert base.trials == 15
     assert search('rnn', 'random', space=dict(rnn=['lstm'], layers=[1], hidden=[8, 12]), **SMALL).name == base.name
-    others = [search('rnn', 'optuna', space=SPACE, **SMALL), search('rnn', 'random', 14, space=SPACE, **SMALL), search('rnn', 'random', search_seed=1, space=SPACE, **SMALL),
-              search('rnn', 'random', space=SPACE, seed=1, **SMALL), search('rnn', 'random', space=narrow(SPACE, dict(hidden=8)), **SMALL)]
+    others = [
+        search('rnn', 'optuna', space=SPACE, **SMALL),
+        search('rnn', 'random', 14, space=SPACE, **SMALL),
+        search('rnn', 'random', search_seed=1, space=SPACE, **SMALL),
+        search('rnn', 'random', space=SPACE, seed=1, **SMALL),
+        search('rnn', 'random', space=narrow(SPACE, dict(hidden=8)), **SMALL),
+    ]
     assert len({s.name for s in [base, *others]}) == 6
-    assert search('rnn', 'grid', space=SPACE, **SMALL).trials == 2*3*3
+    assert search('rnn', 'grid', space=SPACE, **SMALL).trials == 2 * 3 * 3
 
 
 def test_a_trial_never_sees_a_test_track(isolated, monkeypatch):
-    exp = trial_experiment(dict(architecture='rnn', study='search/x', **SMALL), dict(hidden=8, layers=1, learning_rate=3e-3))
+    exp = trial_experiment(
+        dict(architecture='rnn', study='search/x', **SMALL), dict(hidden=8, layers=1, learning_rate=3e-3)
+    )
     assert exp.test == () and trial_tracks(exp)['test'] == {}
     asked, load = [], module.tracks_for
     monkeypatch.setattr(module, 'tracks_for', lambda e, role: asked.append(role) or load(e, role))
@@ -100,23 +138,49 @@ def test_a_trial_never_sees_a_test_track(isolated, monkeypatch):
 def test_a_finished_search_is_read_without_ray(isolated, monkeypatch):
     s = search('rnn', 'random', 2, space=SPACE, **SMALL)
     for hidden in (8, 12):
-        run_trial(trial_experiment({**s.settings, 'study': s.study}, dict(rnn='lstm', layers=1, hidden=hidden, learning_rate=1e-3, weight_decay=1e-4)))
+        run_trial(
+            trial_experiment(
+                {**s.settings, 'study': s.study},
+                dict(rnn='lstm', layers=1, hidden=hidden, learning_rate=1e-3, weight_decay=1e-4),
+            )
+        )
     monkeypatch.setattr(module, 'explore', lambda *a, **k: pytest.fail('Ray was started'))
     table = run_search(s)
-    assert table.attrs['finished'] == 2 and sorted(table['hidden']) == [8, 12] and table['micro_f1'].is_monotonic_decreasing
+    assert (
+        table.attrs['finished'] == 2
+        and sorted(table['hidden']) == [8, 12]
+        and table['micro_f1'].is_monotonic_decreasing
+    )
 
 
 def test_fewer_results_than_trials_are_no_success(isolated, monkeypatch, capsys):
-    nothing = pd.DataFrame([dict(micro_f1=np.nan, run='', error='')])   # what Tune leaves after an interrupt
+    nothing = pd.DataFrame([dict(micro_f1=np.nan, run='', error='')])  # what Tune leaves after an interrupt
     monkeypatch.setattr(module, 'explore', lambda *a, **k: nothing)
-    words = ['search', 'rnn', '--train', SONGS, '--profile', 'tiny', '--trials', '3', '--method', 'random', '--space', 'hidden=8']
+    words = [
+        'search',
+        'rnn',
+        '--train',
+        SONGS,
+        '--profile',
+        'tiny',
+        '--trials',
+        '3',
+        '--method',
+        'random',
+        '--space',
+        'hidden=8',
+    ]
     assert cli.main(words) == 1
     assert '0 of 3 trials finished; the same command goes on' in capsys.readouterr().err
 
 
 def test_mistakes_on_the_command_line(isolated, capsys):
-    for words, hint in [(['search', 'crn'], "did you mean 'crnn'"), (['search', 'crnn', '--method', 'grid', '--trials', '15'], '--space'),
-                        (['search', 'crnn', '--space', 'hiden=72'], "did you mean 'hidden'"), (['search', 'crnn', '-p', 'architecture=rnn'], 'after `drumnb search`')]:
+    for words, hint in [
+        (['search', 'crn'], "did you mean 'crnn'"),
+        (['search', 'crnn', '--method', 'grid', '--trials', '15'], '--space'),
+        (['search', 'crnn', '--space', 'hiden=72'], "did you mean 'hidden'"),
+        (['search', 'crnn', '-p', 'architecture=rnn'], 'after `drumnb search`'),
+    ]:
         assert cli.main(words) == 2
         said = capsys.readouterr().err
         assert hint in said and said.count('\n') == 1
@@ -124,7 +188,15 @@ def test_mistakes_on_the_command_line(isolated, capsys):
 
 
 def command(*words, **kw):
-    return subprocess.Popen([sys.executable, '-c', 'import sys; from drumnb.cli import main; sys.exit(main(sys.argv[1:]))', *map(str, words)], **kw)
+    return subprocess.Popen(
+        [
+            sys.executable,
+            '-c',
+            'import sys; from drumnb.cli import main; sys.exit(main(sys.argv[1:]))',
+            *map(str, words),
+        ],
+        **kw,
+    )
 
 
 def wait_for(condition, seconds=480):
@@ -137,7 +209,26 @@ def wait_for(condition, seconds=480):
 @slow
 @pytest.mark.parametrize('method', ['random', 'optuna'])
 def test_a_killed_search_goes_on(isolated, method):
-    words = ['search', 'rnn', '--train', SONGS, '--profile', 'tiny', '--trials', 4, '--method', method, '--jobs', 1, '--space', 'rnn=lstm', 'layers=1', 'hidden=[8,12]', '-p', 'epochs=1']
+    words = [
+        'search',
+        'rnn',
+        '--train',
+        SONGS,
+        '--profile',
+        'tiny',
+        '--trials',
+        4,
+        '--method',
+        method,
+        '--jobs',
+        1,
+        '--space',
+        'rnn=lstm',
+        'layers=1',
+        'hidden=[8,12]',
+        '-p',
+        'epochs=1',
+    ]
     folder = results_home() / 'search'
     first = command(*words, start_new_session=True)
     wait_for(lambda: len(list(folder.glob('*/*.json'))) >= 1)
@@ -163,16 +254,34 @@ def free_ports(n):
 @contextlib.contextmanager
 def two_nodes():
     "The address of a cluster of two nodes of one core each. Agents get ports beforehand; the nodes would wait for them half a minute and no longer."
-    ray = [str(Path(sys.executable).parent/'ray'), 'start', '--block', '--num-cpus=1', '--node-ip-address=127.0.0.1', '--min-worker-port=0', '--max-worker-port=0',
-           '--disable-usage-stats', '--object-store-memory=100000000']
+    ray = [
+        str(Path(sys.executable).parent / 'ray'),
+        'start',
+        '--block',
+        '--num-cpus=1',
+        '--node-ip-address=127.0.0.1',
+        '--min-worker-port=0',
+        '--max-worker-port=0',
+        '--disable-usage-stats',
+        '--object-store-memory=100000000',
+    ]
     agents = ('dashboard-agent-grpc', 'dashboard-agent-listen', 'runtime-env-agent', 'metrics-export')
     port, *ports = free_ports(9)
     nodes = []
     try:
-        for i, place in enumerate((['--head', f'--port={port}', '--include-dashboard=false'], [f'--address=127.0.0.1:{port}'])):
-            agent_ports = [f'--{a}-port={p}' for a, p in zip(agents, ports[4*i:])]
-            nodes.append(subprocess.Popen(ray + place + agent_ports, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                                          env={**os.environ, 'RAY_worker_niceness': '0', 'RAY_AUTH_MODE': 'disabled'}))
+        for i, place in enumerate(
+            (['--head', f'--port={port}', '--include-dashboard=false'], [f'--address=127.0.0.1:{port}'])
+        ):
+            agent_ports = [f'--{a}-port={p}' for a, p in zip(agents, ports[4 * i :])]
+            nodes.append(
+                subprocess.Popen(
+                    ray + place + agent_ports,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env={**os.environ, 'RAY_worker_niceness': '0', 'RAY_AUTH_MODE': 'disabled'},
+                )
+            )
             wait_for(lambda: nodes[-1].poll() is None and socket.socket().connect_ex(('127.0.0.1', port)) == 0)
         yield f'127.0.0.1:{port}'
     finally:
@@ -193,7 +302,9 @@ def cluster():
 @slow
 def test_a_search_on_a_cluster_of_two_nodes(isolated, cluster):
     s = search('rnn', 'random', 6, space=SPACE, **SMALL)
-    tried = explore(search_trial, s.space, s.method, s.trials, s.seed, s.folder, {**s.settings, 'study': s.study}, address=cluster)
+    tried = explore(
+        search_trial, s.space, s.method, s.trials, s.seed, s.folder, {**s.settings, 'study': s.study}, address=cluster
+    )
     assert len(tried) == 6 and tried['micro_f1'].notna().all() and tried['node'].nunique() == 2
     assert len(search_table(s)) == 6
 
@@ -202,8 +313,8 @@ def test_a_search_on_a_cluster_of_two_nodes(isolated, cluster):
 def test_a_batch_on_a_cluster_of_two_nodes(isolated, cluster):
     jobs = study_jobs('cluster', ['rnn'], [SONGS], seeds=(0, 1, 2), profile='tiny', epochs=1)
     outcomes = run_batch(jobs, len(jobs), cluster)
-    assert list(outcomes['status']) == ['done']*3 and all(j.finished() and j.notebook.is_file() for j in jobs)
-    assert list(run_batch(jobs, len(jobs), cluster)['status']) == ['finished before']*3
+    assert list(outcomes['status']) == ['done'] * 3 and all(j.finished() and j.notebook.is_file() for j in jobs)
+    assert list(run_batch(jobs, len(jobs), cluster)['status']) == ['finished before'] * 3
 
 
 @slow
@@ -218,4 +329,6 @@ def test_more_threads_than_any_node_has_are_refused(isolated, cluster):
 def test_a_session_with_fewer_cores_than_the_machine(isolated):
     with module.ray_session(cpus=1):
         for method in module.METHODS:
-            assert explore(module.toy_trial, module.TOY_SPACE, method, trials=9, at_once=1)['micro_f1'].notna().sum() == 9
+            assert (
+                explore(module.toy_trial, module.TOY_SPACE, method, trials=9, at_once=1)['micro_f1'].notna().sum() == 9
+            )

@@ -1,21 +1,43 @@
 """Features against madmom, librosa and a direct computation; chunks, lengths, presets."""
-import librosa, numpy as np, pytest
-from hypothesis import given, settings, strategies as st
+
+import librosa
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from drumnb.core import DrumnbError, rng_for
-from drumnb.spectrograms import (FPS, FREQUENCIES, HOP, N_FFT, LogSpec, MelSpec, feature_spec, log_filterbank, log_frequencies,
-                                 mel_filterbank, n_frames, stft_magnitude)
+from drumnb.spectrograms import (
+    FPS,
+    FREQUENCIES,
+    HOP,
+    N_FFT,
+    LogSpec,
+    MelSpec,
+    feature_spec,
+    log_filterbank,
+    log_frequencies,
+    mel_filterbank,
+    n_frames,
+    stft_magnitude,
+)
 
 small = settings(max_examples=20, deadline=None)
 
 
-def noise(n, *name): return rng_for('spectrograms', n, *name).normal(0, .1, n).astype(np.float32)
+def noise(n, *name):
+    return rng_for('spectrograms', n, *name).normal(0, 0.1, n).astype(np.float32)
 
 
-def madmom_bank(filters): return filters.LogarithmicFilterbank(FREQUENCIES, num_bands=12, fmin=20, fmax=20000, norm_filters=True, unique_filters=True)
+def madmom_bank(filters):
+    return filters.LogarithmicFilterbank(
+        FREQUENCIES, num_bands=12, fmin=20, fmax=20000, norm_filters=True, unique_filters=True
+    )
 
 
 def test_filter_bank_equals_madmom(madmom):
     from madmom.audio import filters
+
     theirs = np.asarray(madmom_bank(filters))
     assert theirs.shape == log_filterbank().shape == (1025, 84)
     assert np.abs(theirs - log_filterbank()).max() < 1e-6
@@ -23,35 +45,46 @@ def test_filter_bank_equals_madmom(madmom):
 
 def test_filter_bank_equals_madmom_without_the_nyquist_bin(madmom):
     from madmom.audio import filters, stft
-    theirs = filters.LogarithmicFilterbank(stft.fft_frequencies(1024, 44100), num_bands=12, fmin=20, fmax=20000, norm_filters=True, unique_filters=True)
+
+    theirs = filters.LogarithmicFilterbank(
+        stft.fft_frequencies(1024, 44100), num_bands=12, fmin=20, fmax=20000, norm_filters=True, unique_filters=True
+    )
     assert np.abs(np.asarray(theirs) - log_filterbank()[:1024]).max() < 1e-6 and not log_filterbank()[1024].any()
 
 
 @pytest.mark.parametrize('per_octave,fmin,fmax', [(3, 30, 17000), (6, 20, 20000), (24, 100, 10000)])
 def test_other_banks_equal_madmom(madmom, per_octave, fmin, fmax):
     from madmom.audio import filters
-    theirs = filters.LogarithmicFilterbank(FREQUENCIES, num_bands=per_octave, fmin=fmin, fmax=fmax, norm_filters=True, unique_filters=True)
+
+    theirs = filters.LogarithmicFilterbank(
+        FREQUENCIES, num_bands=per_octave, fmin=fmin, fmax=fmax, norm_filters=True, unique_filters=True
+    )
     assert np.abs(np.asarray(theirs) - log_filterbank(per_octave, fmin, fmax)).max() < 1e-6
-    assert np.allclose(filters.log_frequencies(per_octave, fmin, fmax), log_frequencies(per_octave, fmin, fmax), rtol=1e-12)
+    assert np.allclose(
+        filters.log_frequencies(per_octave, fmin, fmax), log_frequencies(per_octave, fmin, fmax), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize('n', [1, 440, 441, 2047, 44100, 50001])
 def test_features_equal_madmom(madmom, n):
     from madmom.audio import filters, signal, stft
+
     x = noise(n, 'madmom')
-    frames = signal.FramedSignal(signal.Signal(x, sample_rate=44100), frame_size=N_FFT, hop_size=HOP, origin=0, end='extend')
+    frames = signal.FramedSignal(
+        signal.Signal(x, sample_rate=44100), frame_size=N_FFT, hop_size=HOP, origin=0, end='extend'
+    )
     magnitudes = np.abs(stft.ShortTimeFourierTransform(frames, include_nyquist=True))
     assert magnitudes.shape == (n_frames(n), 1025)
     assert np.allclose(stft_magnitude(x), magnitudes, atol=1e-5)
-    theirs = stft_magnitude(x) @ np.asarray(madmom_bank(filters))               # the same transform
-    assert np.abs(LogSpec().linear(x) - theirs).max() < 1e-6*max(1, theirs.max())
+    theirs = stft_magnitude(x) @ np.asarray(madmom_bank(filters))  # the same transform
+    assert np.abs(LogSpec().linear(x) - theirs).max() < 1e-6 * max(1, theirs.max())
     assert np.allclose(LogSpec()(x), np.log10(1 + magnitudes @ np.asarray(madmom_bank(filters))), atol=1e-5)
 
 
 def test_features_equal_a_double_precision_sum():
     x = noise(5000, 'direct')
-    padded = np.pad(x.astype(float), (N_FFT//2, N_FFT))
-    frames = np.stack([padded[t*HOP:t*HOP + N_FFT]*np.hanning(N_FFT) for t in range(n_frames(5000))])
+    padded = np.pad(x.astype(float), (N_FFT // 2, N_FFT))
+    frames = np.stack([padded[t * HOP : t * HOP + N_FFT] * np.hanning(N_FFT) for t in range(n_frames(5000))])
     magnitudes = np.abs(np.fft.rfft(frames))
     assert np.abs(LogSpec().linear(x) - magnitudes @ log_filterbank().astype(float)).max() < 1e-5
     assert np.abs(MelSpec().linear(x) - magnitudes @ mel_filterbank().astype(float)).max() < 1e-5
@@ -65,16 +98,16 @@ def test_mel_bank_is_librosas():
 @small
 @given(n=st.integers(0, 3000), extra=st.integers(0, 3))
 def test_frame_count(n, extra):
-    assert len(LogSpec().linear(np.zeros(n, np.float32))) == n_frames(n) == 1 + n//HOP
-    assert n_frames(n + extra*HOP) == n_frames(n) + extra
+    assert len(LogSpec().linear(np.zeros(n, np.float32))) == n_frames(n) == 1 + n // HOP
+    assert n_frames(n + extra * HOP) == n_frames(n) + extra
 
 
 @small
 @given(frame=st.integers(0, 99))
 def test_frames_are_centred(frame):
     x = np.zeros(44100, np.float32)
-    x[frame*HOP] = 1
-    assert LogSpec().linear(x).sum(axis=1).argmax() == frame and frame/FPS == frame*HOP/44100
+    x[frame * HOP] = 1
+    assert LogSpec().linear(x).sum(axis=1).argmax() == frame and frame / FPS == frame * HOP / 44100
 
 
 @small
@@ -82,41 +115,56 @@ def test_frames_are_centred(frame):
 def test_chunks_do_not_show(n, chunk, preset):
     x, whole = noise(n), preset().linear(noise(n))
     old, preset.chunk = preset.chunk, chunk
-    try: assert np.allclose(preset().linear(x), whole, atol=1e-5)
-    finally: preset.chunk = old
+    try:
+        assert np.allclose(preset().linear(x), whole, atol=1e-5)
+    finally:
+        preset.chunk = old
 
 
 @small
-@given(gain=st.floats(.01, 20), mul=st.floats(.1, 30))
+@given(gain=st.floats(0.01, 20), mul=st.floats(0.1, 30))
 def test_level_and_compression(gain, mul):
-    x, spec = noise(3000), LogSpec(mul=mul, rms=.1)
-    assert np.allclose(spec(x*np.float32(gain)), spec(x), atol=1e-4)             # the level of the file does not matter
-    assert np.allclose(LogSpec().linear(x*np.float32(gain)), LogSpec().linear(x)*gain, rtol=1e-3, atol=1e-4)
+    x, spec = noise(3000), LogSpec(mul=mul, rms=0.1)
+    assert np.allclose(spec(x * np.float32(gain)), spec(x), atol=1e-4)  # the level of the file does not matter
+    assert np.allclose(LogSpec().linear(x * np.float32(gain)), LogSpec().linear(x) * gain, rtol=1e-3, atol=1e-4)
     values = np.linspace(0, 50, 100, dtype=np.float16)
-    assert spec.compress(values).dtype == np.float32 and (np.diff(spec.compress(values)) > 0).all() and spec.compress(values)[0] == 0
+    assert (
+        spec.compress(values).dtype == np.float32
+        and (np.diff(spec.compress(values)) > 0).all()
+        and spec.compress(values)[0] == 0
+    )
 
 
 def test_quiet_and_silent_input_stay_finite():
     for x in (np.zeros(2000, np.float32), np.full(2000, 1e-30, np.float32)):
-        assert np.isfinite(LogSpec(mul=3, rms=.1)(x)).all()
+        assert np.isfinite(LogSpec(mul=3, rms=0.1)(x)).all()
 
 
 @small
-@given(preset=st.sampled_from([LogSpec, MelSpec]), mul=st.floats(.1, 10), rms=st.none() | st.floats(.01, 1))
+@given(preset=st.sampled_from([LogSpec, MelSpec]), mul=st.floats(0.1, 10), rms=st.none() | st.floats(0.01, 1))
 def test_presets_survive_a_dictionary(preset, mul, rms):
     spec = preset(mul, rms)
-    assert feature_spec(spec.to_dict()) == spec and feature_spec(spec) is spec and hash(feature_spec(spec.to_dict())) == hash(spec)
+    assert (
+        feature_spec(spec.to_dict()) == spec
+        and feature_spec(spec) is spec
+        and hash(feature_spec(spec.to_dict())) == hash(spec)
+    )
 
 
-@pytest.mark.parametrize('bad,named', [('cqt', 'cqt'), ({'mul': 2}, 'None'), ({'name': 'log', 'hop': 3}, 'hop'), (None, 'None')])
+@pytest.mark.parametrize(
+    'bad,named', [('cqt', 'cqt'), ({'mul': 2}, 'None'), ({'name': 'log', 'hop': 3}, 'hop'), (None, 'None')]
+)
 def test_unknown_presets_are_refused(bad, named):
-    with pytest.raises(DrumnbError, match=named): feature_spec(bad)
+    with pytest.raises(DrumnbError, match=named):
+        feature_spec(bad)
 
 
 def test_stereo_is_refused():
-    with pytest.raises(DrumnbError, match='one channel'): LogSpec()(np.zeros((2, 1000)))
+    with pytest.raises(DrumnbError, match='one channel'):
+        LogSpec()(np.zeros((2, 1000)))
 
 
 def test_shared_banks_cannot_be_changed_by_accident():
     for bank in (log_filterbank(), mel_filterbank()):
-        with pytest.raises(ValueError): bank[0, 0] = 1
+        with pytest.raises(ValueError):
+            bank[0, 0] = 1

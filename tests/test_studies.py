@@ -1,38 +1,85 @@
 """Studies: tables and conclusions from made-up rows of no, one and all architectures."""
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from drumnb import studies
 from drumnb.core import DrumnbError, rng_for
-from drumnb.experiments import PROFILES, Result, experiment, save_result
+from drumnb.experiments.experiments import PROFILES, Result, experiment, save_result
 from drumnb.metrics import micro_f1
-from drumnb.models.zoo import MODELS
+from drumnb.models.registry import MODELS
 from drumnb.onsets import Onsets
+from drumnb.studies import core as studies
 
 DRUMS = ('KD', 'SD', 'TT', 'HH', 'CY')
-RATES = dict(rnn=.70, cnn=.55, crnn=.82, conv_transformer=.815, vit=.45)
+RATES = dict(rnn=0.70, cnn=0.55, crnn=0.82, conv_transformer=0.815, vit=0.45)
 
 
 def made(architecture, rate, tests=('a', 'b'), seed=0, tracks=10, train='synthetic'):
     rows, rng = [], rng_for('ease')
     for test in tests:
         for t in range(tracks):
-            ease, own = rng.uniform(-.1, .1), rng_for(architecture, seed, test, t).uniform(-.02, .02)
+            ease, own = rng.uniform(-0.1, 0.1), rng_for(architecture, seed, test, t).uniform(-0.02, 0.02)
             for drum in DRUMS:
-                tp = round(40*float(np.clip(rate + ease + own, 0, 1)))
+                tp = round(40 * float(np.clip(rate + ease + own, 0, 1)))
                 for window in (50, 25):
-                    rows.append((f'{architecture}-s{seed}-{train}', 'toy', architecture, train, test, 'test', seed, 'onset', window, f't{t}', drum, tp - (window < 50), 4, 40 - tp))
-    return pd.DataFrame(rows, columns=['run', 'study', 'architecture', 'train', 'test', 'split', 'seed', 'protocol', 'window_ms', 'track', 'drum', 'tp', 'fp', 'fn'])
+                    rows.append(
+                        (
+                            f'{architecture}-s{seed}-{train}',
+                            'toy',
+                            architecture,
+                            train,
+                            test,
+                            'test',
+                            seed,
+                            'onset',
+                            window,
+                            f't{t}',
+                            drum,
+                            tp - (window < 50),
+                            4,
+                            40 - tp,
+                        )
+                    )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            'run',
+            'study',
+            'architecture',
+            'train',
+            'test',
+            'split',
+            'seed',
+            'protocol',
+            'window_ms',
+            'track',
+            'drum',
+            'tp',
+            'fp',
+            'fn',
+        ],
+    )
 
 
 def saved(study, architectures, seeds=(0,), **info):
     for a in architectures:
         for s in seeds:
             rows = made(a, RATES[a], seed=s)
-            told = dict(config=dict(architecture=a, train=['synthetic'], seed=s, profile='quick'), parameters=1000*len(a), train_seconds=60., train_hours=1., epochs=2,
-                        best_epoch=1, validation_micro_f1=.8, skipped={}, history=[dict(epoch=e, micro_f1=.5 + e/10, loss=1.) for e in range(2)], **info)
+            told = dict(
+                config=dict(architecture=a, train=['synthetic'], seed=s, profile='quick'),
+                parameters=1000 * len(a),
+                train_seconds=60.0,
+                train_hours=1.0,
+                epochs=2,
+                best_epoch=1,
+                validation_micro_f1=0.8,
+                skipped={},
+                history=[dict(epoch=e, micro_f1=0.5 + e / 10, loss=1.0) for e in range(2)],
+                **info,
+            )
             save_result(Result(study, rows['run'][0], rows, told))
 
 
@@ -48,15 +95,15 @@ def test_every_studied_architecture_exists():
 @pytest.mark.parametrize('architectures', [['crnn'], ['vit', 'crnn'], list(RATES)])
 @pytest.mark.parametrize('seeds', [(0,), (0, 1, 2)])
 def test_tables_of_one_and_of_all(isolated, architectures, seeds):
-    saved('architecture', architectures, seeds, inference_speed=100.)
+    saved('architecture', architectures, seeds, inference_speed=100.0)
     rows, runs = studies.load_results('architecture'), studies.load_runs('architecture')
-    assert len(runs) == len(architectures)*len(seeds)
+    assert len(runs) == len(architectures) * len(seeds)
     table = studies.f1_table(rows, n=50)
     assert list(table.index) == studies.ordered(architectures) and list(table.columns) == ['a', 'b']
     assert not table.map(lambda v: v == '' or 'nan' in v).any().any()
     assert all(sum(v.startswith('**') for v in table[c]) == 1 for c in table)
     assert ('±' in table.iloc[0, 0]) == (len(seeds) > 1)
-    assert studies.cost_table(runs)['runs'].tolist() == [len(seeds)]*len(architectures)
+    assert studies.cost_table(runs)['runs'].tolist() == [len(seeds)] * len(architectures)
     assert list(studies.drum_table(rows, 'a').columns) == ['macro', *DRUMS]
     said = ' '.join(studies.conclusions(rows, runs))
     assert 'equally long' not in said
@@ -117,19 +164,27 @@ def test_runs_older_than_the_measurement_of_speed(isolated):
     saved('architecture', ['rnn', 'crnn'])
     cost = studies.cost_table(studies.load_runs('architecture'))
     assert cost['speed'].isna().all()
-    assert 'real time' not in ' '.join(studies.conclusions(studies.load_results('architecture'), studies.load_runs('architecture')))
+    assert 'real time' not in ' '.join(
+        studies.conclusions(studies.load_results('architecture'), studies.load_runs('architecture'))
+    )
 
 
 def test_published_figures_are_told_apart():
-    shown = studies.beside_published(pd.concat([made(a, r) for a, r in RATES.items()]), studies.published('architecture_study'))
+    shown = studies.beside_published(
+        pd.concat([made(a, r) for a, r in RATES.items()]), studies.published('architecture_study')
+    )
     theirs = [c for c in shown if 'thesis' in c]
     assert theirs and all(v == '' or (v.startswith('*') and not v.startswith('**')) for c in theirs for v in shown[c])
     assert list(shown.index) == list(studies.ARCHITECTURE_ORDER)
 
 
 def test_learning_curve_orders_by_hours():
-    rows = pd.concat([made('crnn', r, tests=('a',), train=f'synthetic:train={n}') for n, r in ((60, .8), (4, .5), (15, .7))])
-    runs = pd.DataFrame(dict(train_hours=[n/60 for n in (60, 4, 15)]), index=[f'crnn-s0-synthetic:train={n}' for n in (60, 4, 15)])
+    rows = pd.concat(
+        [made('crnn', r, tests=('a',), train=f'synthetic:train={n}') for n, r in ((60, 0.8), (4, 0.5), (15, 0.7))]
+    )
+    runs = pd.DataFrame(
+        dict(train_hours=[n / 60 for n in (60, 4, 15)]), index=[f'crnn-s0-synthetic:train={n}' for n in (60, 4, 15)]
+    )
     ax = studies.learning_curve(studies.learning_table(rows, runs))
     heights = ax.lines[0].get_ydata()
     assert len(heights) == 3 and np.all(np.diff(heights) > 0)
@@ -142,7 +197,8 @@ times = st.lists(st.integers(0, 60), unique=True, max_size=12)
 @settings(max_examples=15, deadline=None)
 def test_every_stroke_is_on_the_staff_once(reference, estimate):
     import matplotlib.pyplot as plt
-    onsets = [Onsets.make(np.sort(np.array(t, float)), ['SD']*len(t), np.ones(len(t))) for t in (reference, estimate)]
+
+    onsets = [Onsets.make(np.sort(np.array(t, float)), ['SD'] * len(t), np.ones(len(t))) for t in (reference, estimate)]
     fig, ax = plt.subplots()
     studies.plot_staff(onsets[1], ax, onsets[0])
     heads = [c for c in ax.collections if c.get_zorder() == 2]

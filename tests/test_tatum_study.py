@@ -1,4 +1,5 @@
 """Tatum experiments: what is compared, how a broken run goes on, separated drums, mishaps with beats, and the chapter that draws it."""
+
 import json
 import time
 from dataclasses import replace
@@ -8,16 +9,34 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from drumnb.core import DrumnbError
-from drumnb.experiments import COLUMNS, make_job, result_path
+from drumnb.experiments.experiments import COLUMNS, make_job, result_path
 from drumnb.tatum import experiments
 from drumnb.tatum.crnn import segment_max, tatum_batch
-from drumnb.tatum.experiments import SYSTEMS, as_text, choose_tracks, from_text, make_songs, part_store, run_tatum, tatum_experiment, tatum_jobs
+from drumnb.tatum.experiments import (
+    SYSTEMS,
+    as_text,
+    choose_tracks,
+    from_text,
+    make_songs,
+    part_store,
+    run_tatum,
+    tatum_experiment,
+    tatum_jobs,
+)
 from drumnb.tatum.grid import TatumGrid
-from drumnb.tatum.separation import OpenUnmix, load_openunmix, openunmix_drums, read_state, separated_drums, weights_file
+from drumnb.tatum.separation import (
+    OpenUnmix,
+    load_openunmix,
+    openunmix_drums,
+    read_state,
+    separated_drums,
+    weights_file,
+)
 
 torch.set_num_threads(1)
 TINY = dict(profile='tiny', study='toy')
@@ -38,11 +57,15 @@ def own(isolated, rendered, monkeypatch):
 
 # ---- separation
 
+
 def test_openunmix_reads_its_sizes_from_the_weights(tmp_path):
     model = OpenUnmix(bins=65, read=40, channels=2, hidden=8, layers=2).eval()
-    extra = {'sample_rate': torch.tensor(44100.), 'stft.window': torch.ones(128)}          # published files hold more than the network
-    torch.save(model.state_dict() | extra, tmp_path/'drums-1234.pth')
-    again = load_openunmix(tmp_path/'drums-1234.pth')
+    extra = {
+        'sample_rate': torch.tensor(44100.0),
+        'stft.window': torch.ones(128),
+    }  # published files hold more than the network
+    torch.save(model.state_dict() | extra, tmp_path / 'drums-1234.pth')
+    again = load_openunmix(tmp_path / 'drums-1234.pth')
     x = torch.rand(7, 2, 65)
     assert torch.equal(again(x), model(x)) and again.n_fft == 128
     sound = np.random.default_rng(0).normal(size=30_000).astype(np.float32)
@@ -51,21 +74,28 @@ def test_openunmix_reads_its_sizes_from_the_weights(tmp_path):
 
 
 def test_weights_are_data_and_messages_say_where_they_go(tmp_path, monkeypatch):
-    (tmp_path/'broken.safetensors').write_bytes(b'x'*100)
-    torch.save(dict(a=[1, 2]), tmp_path/'list.pth')
+    (tmp_path / 'broken.safetensors').write_bytes(b'x' * 100)
+    torch.save(dict(a=[1, 2]), tmp_path / 'list.pth')
     for name in ('broken.safetensors', 'list.pth'):
-        with pytest.raises(DrumnbError, match=f'{name}: not a file of weights'): read_state(tmp_path/name)
+        with pytest.raises(DrumnbError, match=f'{name}: not a file of weights'):
+            read_state(tmp_path / name)
     model = OpenUnmix(65, 40, 2, 8, 1).state_dict()
-    save_file(model | {'fc2.weight': torch.zeros(3, 3)}, tmp_path/'odd.safetensors')
-    with pytest.raises(DrumnbError, match='do not fit together'): load_openunmix(tmp_path/'odd.safetensors')
+    save_file(model | {'fc2.weight': torch.zeros(3, 3)}, tmp_path / 'odd.safetensors')
+    with pytest.raises(DrumnbError, match='do not fit together'):
+        load_openunmix(tmp_path / 'odd.safetensors')
     monkeypatch.setenv('DRUMNB_SEPARATION', str(tmp_path))
     for source in ('openunmix', 'demucs'):
-        with pytest.raises(DrumnbError, match='no weights for the source'): weights_file(source)
+        with pytest.raises(DrumnbError, match='no weights for the source'):
+            weights_file(source)
 
     class Song:
         id, dataset = 'song', 'mine'
-        def stems(self): return {}
-    with pytest.raises(DrumnbError, match='no stem of drums'): separated_drums(Song())
+
+        def stems(self):
+            return {}
+
+    with pytest.raises(DrumnbError, match='no stem of drums'):
+        separated_drums(Song())
 
 
 def test_demucs_really_separates(tmp_path, monkeypatch):
@@ -74,27 +104,37 @@ def test_demucs_really_separates(tmp_path, monkeypatch):
     args, kw = tiny._init_args_kwargs
     about = dict(klass='demucs.htdemucs.HTDemucs', args=json.dumps(list(args)), kwargs=json.dumps(kw))
     state = {k: v.contiguous() for k, v in tiny.state_dict().items()}
-    save_file(state, tmp_path/'demucs.safetensors', about)
+    save_file(state, tmp_path / 'demucs.safetensors', about)
     monkeypatch.setenv('DRUMNB_SEPARATION', str(tmp_path))
 
     class Song:
         id, dataset = 'song', 'mine'
-        def audio(self): return np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+
+        def audio(self):
+            return np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+
     assert np.abs(separated_drums(Song(), 'demucs')).max() > 0
-    save_file(state, tmp_path/'demucs.safetensors', about | dict(klass='os.system'))
-    with pytest.raises(DrumnbError, match='not a plain Demucs model'): separated_drums(Song(), 'demucs')
+    save_file(state, tmp_path / 'demucs.safetensors', about | dict(klass='os.system'))
+    with pytest.raises(DrumnbError, match='not a plain Demucs model'):
+        separated_drums(Song(), 'demucs')
 
 
 # ---- what must be fast, and what must be refused
 
+
 def test_segment_maximum_is_twenty_times_as_fast_as_a_loop_and_equal_to_it():
     rng = np.random.default_rng(0)
-    grid = TatumGrid.from_beats(np.linspace(0, 599.9, 1501))                               # 6,001 tatums of ten minutes
+    grid = TatumGrid.from_beats(np.linspace(0, 599.9, 1501))  # 6,001 tatums of ten minutes
     x, b = torch.as_tensor(rng.normal(size=(1, 60_000, 16)), dtype=torch.float32), tatum_batch([grid])
-    frames, edges = torch.arange(60_000).double()/100, torch.as_tensor(grid.edges)
+    frames, edges = torch.arange(60_000).double() / 100, torch.as_tensor(grid.edges)
 
-    def loop(): return torch.stack([x[0, (frames >= lo - 1e-9) & (frames < hi - 1e-9)].amax(0) for lo, hi in zip(edges[:300], edges[1:301])])
-    def fast(): return segment_max(x, b['edges'], b['centres'], torch.tensor([60_000]))
+    def loop():
+        return torch.stack(
+            [x[0, (frames >= lo - 1e-9) & (frames < hi - 1e-9)].amax(0) for lo, hi in zip(edges[:300], edges[1:301])]
+        )
+
+    def fast():
+        return segment_max(x, b['edges'], b['centres'], torch.tensor([60_000]))
 
     def seconds(f, repeats):
         found = []
@@ -103,19 +143,30 @@ def test_segment_maximum_is_twenty_times_as_fast_as_a_loop_and_equal_to_it():
             out = f()
             found.append(time.process_time() - start)
         return min(found), out
+
     (slow, expected), (quick, got) = seconds(loop, 2), seconds(fast, 4)
     assert torch.equal(got[0, :300], expected)
-    assert slow*len(grid)/300 > 20*quick, f'the loop takes {slow*len(grid)/300:.2f} s, the segment maximum {quick:.3f} s'
+    assert slow * len(grid) / 300 > 20 * quick, (
+        f'the loop takes {slow * len(grid) / 300:.2f} s, the segment maximum {quick:.3f} s'
+    )
 
 
-@pytest.mark.parametrize('beats, words', [(np.zeros((0, 2)), 'no beats'), (np.array([[1., 1]]), '1 beat;'), (np.array([[100., 1], [101., 2]]), 'another recording')])
+@pytest.mark.parametrize(
+    'beats, words',
+    [
+        (np.zeros((0, 2)), 'no beats'),
+        (np.array([[1.0, 1]]), '1 beat;'),
+        (np.array([[100.0, 1], [101.0, 2]]), 'another recording'),
+    ],
+)
 def test_songs_without_usable_beats_are_named(own, monkeypatch, beats, words):
     exp = tatum_experiment(**TINY)
     tracks = [t for ts in choose_tracks(exp)['test'].values() for t in ts]
     store = part_store(exp, tracks, 'mix')
     normaliser = experiments.fit_features(exp, [(store, 'mix')])
     monkeypatch.setattr(experiments, 'beats_for', lambda track, source: beats)
-    with pytest.raises(DrumnbError, match=words) as error: make_songs(exp, tracks, store, 'mix', normaliser, 'madmom')
+    with pytest.raises(DrumnbError, match=words) as error:
+        make_songs(exp, tracks, store, 'mix', normaliser, 'madmom')
     assert tracks[0].id in str(error.value) and 'madmom' in str(error.value)
 
 
@@ -123,12 +174,15 @@ def test_beats_beyond_the_end_are_dropped_with_a_warning(own, monkeypatch, caplo
     exp = tatum_experiment(**TINY)
     tracks = [t for ts in choose_tracks(exp)['test'].values() for t in ts][:1]
     store = part_store(exp, tracks, 'mix')
-    monkeypatch.setattr(experiments, 'beats_for', lambda track, source: np.stack([np.arange(0.5, 40, 0.5), np.ones(79)], 1))
-    song, = make_songs(exp, tracks, store, 'mix', experiments.fit_features(exp, [(store, 'mix')]), 'madmom')
-    assert song.grid.times[-1] <= len(song.features)/100 and 'are dropped' in caplog.text
+    monkeypatch.setattr(
+        experiments, 'beats_for', lambda track, source: np.stack([np.arange(0.5, 40, 0.5), np.ones(79)], 1)
+    )
+    (song,) = make_songs(exp, tracks, store, 'mix', experiments.fit_features(exp, [(store, 'mix')]), 'madmom')
+    assert song.grid.times[-1] <= len(song.features) / 100 and 'are dropped' in caplog.text
 
 
 # ---- experiments
+
 
 @given(st.sampled_from(list(SYSTEMS)), st.integers(0, 2), st.integers(0, 9), st.floats(0, 1))
 @settings(max_examples=20, deadline=None)
@@ -146,37 +200,42 @@ def test_scores_survive_as_text():
 
 def test_jobs_cover_the_grid_and_go_through_the_template():
     jobs = tatum_jobs(profile='tiny', seeds=(0, 1))
-    assert len({j.run for j in jobs}) == 4*3*2 and {j.exp.fold for j in jobs} == {0, 1, 2}
+    assert len({j.run for j in jobs}) == 4 * 3 * 2 and {j.exp.fold for j in jobs} == {0, 1, 2}
     assert all(j.template.endswith('tatum.ipynb') and j.result == result_path(j.exp.study, j.exp.run) for j in jobs)
     assert make_job('tatum', system='frame', profile='tiny').exp.system == 'frame'
-    with pytest.raises(DrumnbError, match="did you mean 'system'"): make_job('tatum', sistem='frame')
+    with pytest.raises(DrumnbError, match="did you mean 'system'"):
+        make_job('tatum', sistem='frame')
 
 
 @pytest.mark.parametrize('system', ['frame', 'tatum+skip-bigram'])
 def test_a_run_broken_off_ends_like_an_unbroken_one(own, monkeypatch, system):
     exp = tatum_experiment(system=system, **TINY)
-    from drumnb.tatum import training
+    from drumnb.tatum import regularised_training as training
+
     keep = training._keep
+
     def keep_and_die(*args):
         keep(*args)
         raise KeyboardInterrupt
+
     monkeypatch.setattr(training, '_keep', keep_and_die)
-    with pytest.raises(KeyboardInterrupt): run_tatum(exp)
+    with pytest.raises(KeyboardInterrupt):
+        run_tatum(exp)
     assert not result_path(exp.study, exp.run).exists()
     monkeypatch.setattr(training, '_keep', keep)
     steps = []
     monkeypatch.setattr(training, '_leg', lambda *a, leg=training._leg: steps.append(a[4]) or leg(*a))
     broken = run_tatum(exp)
-    assert steps == [3]                                                                     # of six steps in legs of three
+    assert steps == [3]  # of six steps in legs of three
     assert run_tatum(exp).reused
     broken.path.unlink()
-    monkeypatch.setenv('DRUMNB_RUNS', str(own/'other'))                                     # where nothing is trained yet
+    monkeypatch.setenv('DRUMNB_RUNS', str(own / 'other'))  # where nothing is trained yet
     unbroken = run_tatum(exp)
     assert steps == [3, 0, 3]
     retested = run_tatum(replace(exp, test_parts=('mix',)))
-    assert steps == [3, 0, 3] and set(retested.rows.part) == {'mix'}                        # another test of the same model
+    assert steps == [3, 0, 3] and set(retested.rows.part) == {'mix'}  # another test of the same model
     pd.testing.assert_frame_equal(unbroken.rows, broken.rows)
-    assert list(broken.rows.columns[:len(COLUMNS)]) == COLUMNS
+    assert list(broken.rows.columns[: len(COLUMNS)]) == COLUMNS
 
 
 def test_no_song_is_trained_on_and_tested(own):
@@ -188,19 +247,25 @@ def test_no_song_is_trained_on_and_tested(own):
 
 # ---- the chapter
 
+
 def run_chapter(path):
     "Run the code cells of a chapter in this process; all that was displayed, as text."
     shown = []
     names = dict(display=lambda *xs: shown.extend(str(getattr(x, 'data', x)) for x in xs), __name__='__main__')
     for cell in json.loads(path.read_text())['cells']:
-        if cell['cell_type'] == 'code': exec(compile(''.join(cell['source']), f"{path.name}:{cell['id']}", 'exec'), names)
+        if cell['cell_type'] == 'code':
+            exec(compile(''.join(cell['source']), f"{path.name}:{cell['id']}", 'exec'), names)
     plt.close('all')
     return '\n'.join(shown)
 
 
 def test_the_chapter_draws_what_there_is(own, capsys):
     from conftest import ROOT
-    for system in ('frame', 'tatum', 'tatum+gru'): run_tatum(replace(tatum_experiment(system=system, profile='tiny', training=dict(steps=12, every=6)), study='tatum'))
-    text = run_chapter(ROOT/'nbs'/'53_tatum_study.ipynb')
+
+    for system in ('frame', 'tatum', 'tatum+gru'):
+        run_tatum(
+            replace(tatum_experiment(system=system, profile='tiny', training=dict(steps=12, every=6)), study='tatum')
+        )
+    text = run_chapter(ROOT / 'nbs' / '63_tatum_study.ipynb')
     assert 'against tatum' in text and '| annotated | tatum+gru |' in text and 'points of F' in text
-    assert (own/'figures'/'tatum-table.png').exists() and '3 runs' in capsys.readouterr().out
+    assert (own / 'figures' / 'tatum-table.png').exists() and '3 runs' in capsys.readouterr().out

@@ -1,4 +1,5 @@
 """The book, on a small one made up here: numbers, references, citations, links, words for pictures, and no question to any other host."""
+
 import base64
 import io
 import json
@@ -53,30 +54,61 @@ def prints(words, name='stdout'):
     return dict(output_type='stream', name=name, text=words)
 
 
-WIDE = '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th>' + ''.join(f'<th>a long name {i}</th>' for i in range(12)) + \
-       '</tr></thead><tbody><tr><th>0</th>' + ''.join(f'<td>{i}.25</td>' for i in range(12)) + '</tr></tbody></table>'
+WIDE = (
+    '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th>'
+    + ''.join(f'<th>a long name {i}</th>' for i in range(12))
+    + '</tr></thead><tbody><tr><th>0</th>'
+    + ''.join(f'<td>{i}.25</td>' for i in range(12))
+    + '</tr></tbody></table>'
+)
 
-FIRST = [md('# One & two \\<three>\n> The *summary* of chapter one, after Böck and others [@bock2012].'),
-         code('#| default_exp one'),
-         code('#| hide\nimport secret'),
-         md('See @fig-line, @tbl-wide, @eq-sum and @sec-second; @Fig-line too. Cited [@fosse2025, chapter 6; @cooley1965]. An [outside](https://example.org) link, '
-            '[a chapter](02_second.ipynb), [a heading](02_second.ipynb#The-heading), [a file](../README.md).\n- a list\n- without an empty line before\n\n'
-            '$$ s = \\sum_i x_i $$ {#eq-sum}\n\nand $x < y$ in a line.'),
-         code('#| export\ndef half(x: float):\n    "Half of it."\n    return x/2 # <b>not bold</b> </script>'),
-         code('#| label: fig-line\n#| fig-cap: "A line *falls*: from 1 to 0, by the rule of [@cooley1965]."\nfig, ax = plt.subplots()', shows(image_png=png(), text_plain='<Figure size 1x1>'), prints('drawn <now>')),
-         code('#| label: tbl-wide\n#| tbl-cap: Twelve columns of numbers.\nframe', shows(text_html=WIDE, text_plain='...')),
-         code("print('x'*400)", prints('\x1b[31mred\x1b[0m ' + 'x' * 400 + '\n 10%|#   | 1/10\r100%|####| 10/10\n'), prints('a warning of a library', 'stderr')),
-         code('Audio(x, rate=44100)', shows(text_html=f'<audio controls="controls"><source src="data:audio/wav;base64,{wav()}" type="audio/wav" /></audio>')),
-         code('assert half(2) == 1'),
-         md('## Words\nA table in words:\n\n| name | meaning |\n|---|---|\n| `a` | b |\n\n: What names mean. {#tbl-words}')]
-SECOND = [md('# The second\n> Short.'), md('## The heading\nBack to @sec-first and [its table](01_first.ipynb#Words). ' + 'Words to fill the page. ' * 40)]
-APPENDIX = [md('# More\n> At the end.'), code('#| label: fig-last\n#| fig-cap: The last one.\nplt.plot()', shows(image_png=png(3))), code('#| book: skip\nnever', prints('never shown'))]
+FIRST = [
+    md('# One & two \\<three>\n> The *summary* of chapter one, after Böck and others [@bock2012].'),
+    code('#| default_exp one'),
+    code('#| hide\nimport secret'),
+    md(
+        'See @fig-line, @tbl-wide, @eq-sum and @sec-second; @Fig-line too. Cited [@fosse2025, chapter 6; @cooley1965]. An [outside](https://example.org) link, '
+        '[a chapter](02_second.ipynb), [a heading](02_second.ipynb#The-heading), [a file](../README.md).\n- a list\n- without an empty line before\n\n'
+        '$$ s = \\sum_i x_i $$ {#eq-sum}\n\nand $x < y$ in a line.'
+    ),
+    code('#| export\ndef half(x: float):\n    "Half of it."\n    return x/2 # <b>not bold</b> </script>'),
+    code(
+        '#| label: fig-line\n#| fig-cap: "A line *falls*: from 1 to 0, by the rule of [@cooley1965]."\nfig, ax = plt.subplots()',
+        shows(image_png=png(), text_plain='<Figure size 1x1>'),
+        prints('drawn <now>'),
+    ),
+    code('#| label: tbl-wide\n#| tbl-cap: Twelve columns of numbers.\nframe', shows(text_html=WIDE, text_plain='...')),
+    code(
+        "print('x'*400)",
+        prints('\x1b[31mred\x1b[0m ' + 'x' * 400 + '\n 10%|#   | 1/10\r100%|####| 10/10\n'),
+        prints('a warning of a library', 'stderr'),
+    ),
+    code(
+        'Audio(x, rate=44100)',
+        shows(
+            text_html=f'<audio controls="controls"><source src="data:audio/wav;base64,{wav()}" type="audio/wav" /></audio>'
+        ),
+    ),
+    code('assert half(2) == 1'),
+    md('## Words\nA table in words:\n\n| name | meaning |\n|---|---|\n| `a` | b |\n\n: What names mean. {#tbl-words}'),
+]
+SECOND = [
+    md('# The second\n> Short.'),
+    md('## The heading\nBack to @sec-first and [its table](01_first.ipynb#Words). ' + 'Words to fill the page. ' * 40),
+]
+APPENDIX = [
+    md('# More\n> At the end.'),
+    code('#| label: fig-last\n#| fig-cap: The last one.\nplt.plot()', shows(image_png=png(3))),
+    code('#| book: skip\nnever', prints('never shown')),
+]
 
 
 def write(folder: Path, **chapters) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, cells in chapters.items():
-        (folder / f'{name[1:]}.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
+        (folder / f'{name[1:]}.ipynb').write_text(
+            json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5))
+        )
     return folder
 
 
@@ -107,10 +139,26 @@ def test_a_sound_book_has_no_problems(small):
 
 def test_numbers_and_references(small, made):
     page = read(made / 'html/first.html')
-    assert {i: t[1] for i, t in small.targets.items() if i.startswith(('fig', 'tbl', 'eq'))} == {'fig-line': '1.1', 'tbl-wide': '1.1', 'eq-sum': '1.1', 'tbl-words': '1.2', 'fig-last': 'A.1'}
-    for words in ('href="#fig-line" class="reference">figure\u00a01.1<', '>table\u00a01.1<', '>equation\u00a01.1<', 'href="second.html#sec-second"', '>chapter\u00a02<', '>Figure\u00a01.1<', '(1.1)'):
+    assert {i: t[1] for i, t in small.targets.items() if i.startswith(('fig', 'tbl', 'eq'))} == {
+        'fig-line': '1.1',
+        'tbl-wide': '1.1',
+        'eq-sum': '1.1',
+        'tbl-words': '1.2',
+        'fig-last': 'A.1',
+    }
+    for words in (
+        'href="#fig-line" class="reference">figure\u00a01.1<',
+        '>table\u00a01.1<',
+        '>equation\u00a01.1<',
+        'href="second.html#sec-second"',
+        '>chapter\u00a02<',
+        '>Figure\u00a01.1<',
+        '(1.1)',
+    ):
         assert words in page, words
-    assert 'href="second.html#second-the-heading"' in page and 'href="first.html#first-words"' in read(made / 'html/second.html')
+    assert 'href="second.html#second-the-heading"' in page and 'href="first.html#first-words"' in read(
+        made / 'html/second.html'
+    )
 
 
 def test_citations_are_numbered_through_the_book(made):
@@ -128,10 +176,19 @@ def test_no_broken_link_no_silent_picture_no_request(made):
 
 
 def test_the_check_notices(made, tmp_path):
-    (tmp_path / 'a.html').write_text('<p id="x"></p><p id="x"></p><img src="data:,"><a href="b.html">b</a><a href="#y">y</a><script src="https://example.org/x.js"></script><img src="no.png" alt="n">')
+    (tmp_path / 'a.html').write_text(
+        '<p id="x"></p><p id="x"></p><img src="data:,"><a href="b.html">b</a><a href="#y">y</a><script src="https://example.org/x.js"></script><img src="no.png" alt="n">'
+    )
     found = build_html.check_pages(tmp_path)
     assert len(found) == 6, found
-    for words in ('identifier x', 'no alternative text', 'b.html, and there is no such page', '#y, and there is no such place', 'asks for https://example.org/x.js', 'asks for no.png'):
+    for words in (
+        'identifier x',
+        'no alternative text',
+        'b.html, and there is no such page',
+        '#y, and there is no such place',
+        'asks for https://example.org/x.js',
+        'asks for no.png',
+    ):
         assert any(words in line for line in found), words
 
 
@@ -142,7 +199,9 @@ def test_words_for_pictures(made):
 
 def test_escaping(small, made):
     page, single = read(made / 'html/first.html'), read(made / 'drumnb.html')
-    assert '<h1 id="sec-first">One &amp; two &lt;three&gt;</h1>' in page and '<title>One &amp; two &lt;three&gt; ·' in page
+    assert (
+        '<h1 id="sec-first">One &amp; two &lt;three&gt;</h1>' in page and '<title>One &amp; two &lt;three&gt; ·' in page
+    )
     assert 'drawn &lt;now&gt;' in page and '<b>not bold' not in page
     assert all(html.count('<script') == html.count('</script>') for html in (page, single))
     index = re.search(r'window\.BOOK_INDEX = (.*?);</script>', single, re.S)[1]
@@ -154,34 +213,56 @@ def test_what_is_left_out(made):
     for words in ('import secret', 'default_exp', '#| export', '100%', 'warning of a library', '\x1b', 'fig-cap'):
         assert words not in page, words
     assert 'never' not in last
-    assert '<details class="cell export"><summary>library code: <code>half</code>' in page and '<details class="cell checks">' in page
+    assert (
+        '<details class="cell export"><summary>library code: <code>half</code>' in page
+        and '<details class="cell checks">' in page
+    )
 
 
 def test_sounds_play_without_the_network(made):
-    found = re.search(r'<audio controls preload="none"[^>]*src="data:audio/(mpeg|wav);base64,([^"]+)"', read(made / 'html/first.html'))
+    found = re.search(
+        r'<audio controls preload="none"[^>]*src="data:audio/(mpeg|wav);base64,([^"]+)"', read(made / 'html/first.html')
+    )
     assert len(base64.b64decode(found[2])) > 300
 
 
 def test_front_lists_and_neighbours(made):
     lists, front, second = (read(made / f'html/{n}.html') for n in ('lists', 'index', 'second'))
-    assert 'Twelve columns of numbers' in lists and 'href="first.html#fig-line"' in lists and 'Convolutional neural network' in lists
+    assert (
+        'Twelve columns of numbers' in lists
+        and 'href="first.html#fig-line"' in lists
+        and 'Convolutional neural network' in lists
+    )
     assert 'href="first.html"' in front and 'Böck' in front
     assert 'rel="prev" href="first.html"' in second and 'rel="next" href="bibliography.html"' in second
 
 
-@pytest.mark.parametrize('cells, words', [
-    ([md('# T\n> s'), md('See @fig-none.')], 'refers to @fig-none'),
-    ([md('# T\n> s'), md('[x](02_none.ipynb)')], 'links to 02_none.ipynb'),
-    ([md('# T\n> s'), md('[x](#Nowhere)')], 'links to #Nowhere'),
-    ([md('# T\n> s'), md('As said [@nobody1999].')], 'cites @nobody1999'),
-    ([md('# T\n> s'), md('![](no.png)')], 'shows no.png, which does not exist'),
-    ([md('# T\n> s'), md('![x](https://example.org/x.png)')], 'of another host'),
-    ([md('# T {#sec-t}\n> s')], 'carries an identifier'),
-    ([md('# T\n> s'), code('#| label: fig-x\nplt.plot()', shows(image_png=png()))], 'fig-x has no `#| fig-cap:`'),
-    ([md('# T\n> s'), code('plt.plot()', shows(image_png=png()))], 'no caption to describe it'),
-    ([md('# T\n> s'), code('#| label: fig-x\n#| fig-cap: X.\nplt.plot()')], 'fig-x is not in the book'),
-    ([md('# T\n> s'), *[code('#| label: fig-x\n#| fig-cap: X.\nplt.plot()', shows(image_png=png()))] * 2], 'used twice'),
-    ([md('# T\n> s'), code('1/0', dict(output_type='error', ename='ZeroDivisionError', evalue='', traceback=[]))], 'ended with ZeroDivisionError')])
+@pytest.mark.parametrize(
+    'cells, words',
+    [
+        ([md('# T\n> s'), md('See @fig-none.')], 'refers to @fig-none'),
+        ([md('# T\n> s'), md('[x](02_none.ipynb)')], 'links to 02_none.ipynb'),
+        ([md('# T\n> s'), md('[x](#Nowhere)')], 'links to #Nowhere'),
+        ([md('# T\n> s'), md('As said [@nobody1999].')], 'cites @nobody1999'),
+        ([md('# T\n> s'), md('![](no.png)')], 'shows no.png, which does not exist'),
+        ([md('# T\n> s'), md('![x](https://example.org/x.png)')], 'of another host'),
+        ([md('# T {#sec-t}\n> s')], 'carries an identifier'),
+        ([md('# T\n> s'), code('#| label: fig-x\nplt.plot()', shows(image_png=png()))], 'fig-x has no `#| fig-cap:`'),
+        ([md('# T\n> s'), code('plt.plot()', shows(image_png=png()))], 'no caption to describe it'),
+        ([md('# T\n> s'), code('#| label: fig-x\n#| fig-cap: X.\nplt.plot()')], 'fig-x is not in the book'),
+        (
+            [md('# T\n> s'), *[code('#| label: fig-x\n#| fig-cap: X.\nplt.plot()', shows(image_png=png()))] * 2],
+            'used twice',
+        ),
+        (
+            [
+                md('# T\n> s'),
+                code('1/0', dict(output_type='error', ename='ZeroDivisionError', evalue='', traceback=[])),
+            ],
+            'ended with ZeroDivisionError',
+        ),
+    ],
+)
 def test_what_is_wrong_is_said(tmp_path, cells, words):
     found = book.read_book(write(tmp_path, _01_first=cells), [tmp_path]).problems
     assert any(words in line and line.startswith('nbs/01_first.ipynb') for line in found), found
@@ -196,7 +277,16 @@ def test_a_notebook_without_a_title_is_refused(tmp_path):
 
 def test_a_figure_that_cannot_be_drawn_here_is_the_committed_one(tmp_path):
     (tmp_path / 'x.png').write_bytes(base64.b64decode(png()))
-    made = book.read_book(write(tmp_path, _01_first=[md('# T\n> s'), code('#| label: fig-x\n#| fig-cap: X.\nif data: plt.plot()', prints('no data here'))]), [tmp_path])
+    made = book.read_book(
+        write(
+            tmp_path,
+            _01_first=[
+                md('# T\n> s'),
+                code('#| label: fig-x\n#| fig-cap: X.\nif data: plt.plot()', prints('no data here')),
+            ],
+        ),
+        [tmp_path],
+    )
     assert made.problems == [] and list(made.images) == ['first-x.png'] and made.targets['fig-x'][1] == '1.1'
 
 
@@ -206,7 +296,9 @@ def test_every_work_has_authors_a_year_and_an_address():
     assert len(set(keys)) == len(keys) > 60
     for key, entry in zip(keys, entries):
         assert all(re.search(rf'^  {field} = \{{.+\}},$', entry, re.M) for field in ('author', 'title', 'year')), key
-        assert re.search(r'^  (doi|url) = \{\S+\},$', entry, re.M) and re.search(r'^  (journal|booktitle|school|howpublished|publisher) = ', entry, re.M), key
+        assert re.search(r'^  (doi|url) = \{\S+\},$', entry, re.M) and re.search(
+            r'^  (journal|booktitle|school|howpublished|publisher) = ', entry, re.M
+        ), key
 
 
 def test_the_pdf(small, tmp_path):
@@ -215,7 +307,7 @@ def test_the_pdf(small, tmp_path):
     assert path.read_bytes()[:5] == b'%PDF-' and complaints == []
     assert '#numbered("fig", "1.1"' in source and 'alt' in source and 'A line falls' in source
     assert 'import secret' not in source and 'assert half' not in source and 'def half' in source
-    assert build_pdf.unprintable('plain ♪ \U0001F941') == ["no font has the character '🥁' (U+1F941)"]
+    assert build_pdf.unprintable('plain ♪ \U0001f941') == ["no font has the character '🥁' (U+1F941)"]
     assert build_pdf.spelt('A1Gう ♪') == 'A1G[U+3046] ♪'  # a name of a file, in what a cell printed
 
 
@@ -232,28 +324,58 @@ def test_tables_are_tidied():
     numbered = '| | kit | F1 |\n|---|---|---|\n| 0 | groove:dtm,few=8 | -0.5 [0.1, 0.9] |\n| 1 | b | 2e-02 |'
     rows = words_of(one_table(numbered))
     assert [len(r) for r in rows] == [2, 2, 2]
-    assert rows[1] == [f'groove:{book.BREAK}dtm,{book.BREAK}few={book.BREAK}8', '−0.5 [0.1,\u00a00.9]'] and rows[2] == ['b', '2e−02']
+    assert rows[1] == [f'groove:{book.BREAK}dtm,{book.BREAK}few={book.BREAK}8', '−0.5 [0.1,\u00a00.9]'] and rows[2] == [
+        'b',
+        '2e−02',
+    ]
     kept = words_of(one_table(numbered.replace('| 1 |', '| 2 |')))
     assert kept[1][0] == '0' and kept[2][0] == '2'
     assert words_of(one_table('| songs | kit |\n|---|---|\n| 0 | a |\n| 1 | b |'))[1][0] == '0'
     wide = book.blocks_of('| a | b |\n|-|--------|\n| ' + 'word ' * 20 + '| x |')[0]
-    assert wide['c'][2][0][1]['t'] == 'ColWidth' and all(spec[1]['t'] == 'ColWidthDefault' for spec in book.tidy_table(wide)['c'][2])
+    assert wide['c'][2][0][1]['t'] == 'ColWidth' and all(
+        spec[1]['t'] == 'ColWidthDefault' for spec in book.tidy_table(wide)['c'][2]
+    )
 
 
 def test_a_data_frame_has_one_line_of_names():
     html = '<table><thead><tr><th></th><th>a</th><th>b</th></tr><tr><th>kits</th><th></th><th></th></tr></thead><tbody><tr><th>x</th><td>1</td><td>2</td></tr></tbody></table>'
     assert words_of(book.tidy_table(book.blocks_of(html, 'html')[0])) == [['kits', 'a', 'b'], ['x', '1', '2']]
-    assert len(words_of(book.tidy_table(book.blocks_of(html.replace('<th>kits</th><th></th>', '<th>kits</th><th>c</th>'), 'html')[0]))) == 3
+    assert (
+        len(
+            words_of(
+                book.tidy_table(
+                    book.blocks_of(html.replace('<th>kits</th><th></th>', '<th>kits</th><th>c</th>'), 'html')[0]
+                )
+            )
+        )
+        == 3
+    )
 
 
 def test_a_data_frame_is_written_for_readers():
     "Names without underscores, a dash for what is missing, whole numbers whole, no idle digits; words and short numbers stay."
-    lines = ['| micro_f1 | late_ms | tracks | onsets | fine | kind | tiny |', '|---|---|---|---|---|---|---|',
-             '| 0.8123456 | NaN | 90.0 | 144830 | True | conv_transformer | 0.00123456 |', '| 0.5 | 3.25 | 11.0 | 7 | False | None | 0.5 |']
+    lines = [
+        '| micro_f1 | late_ms | tracks | onsets | fine | kind | tiny |',
+        '|---|---|---|---|---|---|---|',
+        '| 0.8123456 | NaN | 90.0 | 144830 | True | conv_transformer | 0.00123456 |',
+        '| 0.5 | 3.25 | 11.0 | 7 | False | None | 0.5 |',
+    ]
     head, first, second = words_of(one_table('\n'.join(lines)))
     assert head == ['micro F1', 'late ms', 'tracks', 'onsets', 'fine', 'kind', 'tiny']
-    assert first == ['0.812', '–', '90', '144,830', 'yes', 'conv. transformer', '0.00123'] and second == ['0.500', '3.25', '11', '7', 'no', '–', '0.500']
-    assert words_of(one_table('| seed | loss |\n|---|---|\n| 20251 | 1.00 |\n| 1 | 0.00 |')) == [['seed', 'loss'], ['20251', '1.00'], ['1', '0.00']]
+    assert first == ['0.812', '–', '90', '144,830', 'yes', 'conv. transformer', '0.00123'] and second == [
+        '0.500',
+        '3.25',
+        '11',
+        '7',
+        'no',
+        '–',
+        '0.500',
+    ]
+    assert words_of(one_table('| seed | loss |\n|---|---|\n| 20251 | 1.00 |\n| 1 | 0.00 |')) == [
+        ['seed', 'loss'],
+        ['20251', '1.00'],
+        ['1', '0.00'],
+    ]
     assert words_of(one_table('| a |\n|---|\n| `x_y` |')) == [['a'], ['x_y']]
 
 
@@ -266,27 +388,50 @@ def test_what_the_text_announces_is_printed(tmp_path):
     "Checks stay in the notebook, unless the paragraph before them ends with a colon; a heading in an output is no section."
     check, told = code('test_eq(1 + 1, 2)'), code('Markdown(page)')
     told['outputs'] = [dict(output_type='display_data', data={'text/markdown': '## Scores\n\nhigh'}, metadata={})]
-    made = book.read_book(write(tmp_path / 'chapters', _01_one=[md('# One\n> a\n\nSilent.'), check, md('The check:'), code('test_eq(2 + 2, 4)'), told]), [tmp_path])
+    made = book.read_book(
+        write(
+            tmp_path / 'chapters',
+            _01_one=[md('# One\n> a\n\nSilent.'), check, md('The check:'), code('test_eq(2 + 2, 4)'), told],
+        ),
+        [tmp_path],
+    )
     source = build_pdf.source_of(made)
     assert 'test_eq(2 + 2, 4)' in source and 'test_eq(1 + 1, 2)' not in source
     assert '== Scores' not in source and '#strong[Scores]' in source
 
 
 def test_printed_words_hold_nothing_of_the_machine():
-    said = book.strip_terminal("/tmp/tmpab12cd_x/a.txt: gone\n<ray.tune.Thing object at 0x7faca1b2>\n0.0052927268460443155 np.float32(0.25) 1.2345678 v1.23456789.2")
+    said = book.strip_terminal(
+        "/tmp/tmpab12cd_x/a.txt: gone\n<ray.tune.Thing object at 0x7faca1b2>\n0.0052927268460443155 np.float32(0.25) 1.2345678 v1.23456789.2"
+    )
     assert said == '…/a.txt: gone\n<ray.tune.Thing>\n0.0052927 0.25 1.2346 v1.23456789.2'
 
 
 def test_a_long_table_goes_on_over_the_page(tmp_path):
     "Every row of a table of 150 lines is printed at a place of its own."
     import typst
+
     lines = '\n'.join(f'| row {i} | x |' for i in range(150))
     cells = [md('# One\n> a\n\nBefore.\n\n| name | value |\n|---|---|\n' + lines)]
     made = book.read_book(write(tmp_path / 'chapters', _01_one=cells), [tmp_path])
     path, complaints = build_pdf.compile_pdf(build_pdf.source_of(made), made, tmp_path)
     work = tmp_path / 'typst'
-    (work / 'book.typ').write_text((work / 'book.typ').read_text(encoding='utf-8') + '\n#context [#metadata(counter(page).final().first()) <pages>]', encoding='utf-8')
-    found = json.loads(typst.query(str(work / 'book.typ'), '<pages>', field='value', one=True, root=str(work), font_paths=[str(build_pdf.font_folder())], ignore_system_fonts=True))
+    (work / 'book.typ').write_text(
+        (work / 'book.typ').read_text(encoding='utf-8')
+        + '\n#context [#metadata(counter(page).final().first()) <pages>]',
+        encoding='utf-8',
+    )
+    found = json.loads(
+        typst.query(
+            str(work / 'book.typ'),
+            '<pages>',
+            field='value',
+            one=True,
+            root=str(work),
+            font_paths=[str(build_pdf.font_folder())],
+            ignore_system_fonts=True,
+        )
+    )
     assert complaints == [] and found >= 4
 
 
@@ -301,7 +446,11 @@ def test_long_lines_of_code_are_continued(words, indent):
 
 def test_a_long_comment_goes_on_as_a_comment():
     lines = build_pdf.wrapped('x = 1  # ' + 'word ' * 30, 60).split('\n')
-    assert len(lines) > 2 and lines[0].startswith('x = 1  # ') and all(line.lstrip().startswith('# word') for line in lines[1:])
+    assert (
+        len(lines) > 2
+        and lines[0].startswith('x = 1  # ')
+        and all(line.lstrip().startswith('# word') for line in lines[1:])
+    )
     assert '#' not in build_pdf.wrapped('f(' + 'word, ' * 30 + ')', 60)
 
 
@@ -323,7 +472,10 @@ def overflow(browser, path, width):
     browser.open(path, width=width, mobile=width < 700)
     fits, wide = browser.run(WIDER)
     assert fits and wide == [], (path.name, width, wide)
-    assert browser.errors == [] and all(r.startswith(('file:', 'data:')) for r in browser.requests), (browser.errors, browser.requests)
+    assert browser.errors == [] and all(r.startswith(('file:', 'data:')) for r in browser.requests), (
+        browser.errors,
+        browser.requests,
+    )
 
 
 @pytest.mark.parametrize('width', [1280, 390])
@@ -335,7 +487,9 @@ def test_nothing_is_wider_than_the_page(browser, made, width):
 def test_search_themes_and_code(browser, made):
     browser.open(made / 'html/second.html')
     browser.run("document.getElementById('query').value = 'NAMES mean'; document.getElementById('query').oninput()")
-    assert browser.run("[...document.querySelectorAll('#hits a')].map(a => a.getAttribute('href'))") == ['first.html#first-words']
+    assert browser.run("[...document.querySelectorAll('#hits a')].map(a => a.getAttribute('href'))") == [
+        'first.html#first-words'
+    ]
     browser.open(made / 'html/first.html')
     before = browser.run('getComputedStyle(document.body).backgroundColor')
     browser.run("document.getElementById('theme').click()")
@@ -344,13 +498,17 @@ def test_search_themes_and_code(browser, made):
     browser.run("document.getElementById('code').click()")
     assert browser.run("[...document.querySelectorAll('details.cell')].every(d => d.open)")
     browser.open(made / 'drumnb.html')
-    browser.run("document.getElementById('query').value = 'second'; document.getElementById('query').oninput(); document.querySelector('#hits a').click()")
+    browser.run(
+        "document.getElementById('query').value = 'second'; document.getElementById('query').oninput(); document.querySelector('#hits a').click()"
+    )
     assert browser.run('location.hash') == '#sec-second'
 
 
 # ---- the real one
 
-slow = pytest.mark.skipif(not os.environ.get('DRUMNB_SLOW'), reason='makes the whole book: some minutes; set DRUMNB_SLOW=1')
+slow = pytest.mark.skipif(
+    not os.environ.get('DRUMNB_SLOW'), reason='makes the whole book: some minutes; set DRUMNB_SLOW=1'
+)
 
 
 @pytest.fixture(scope='module')

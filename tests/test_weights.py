@@ -1,4 +1,5 @@
 """The model that ships: rounding, licences, intervals and the card, on a run made by hand."""
+
 from pathlib import Path
 
 import numpy as np
@@ -8,33 +9,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import drumnb
-from drumnb import transcribe as tr
-from drumnb import weights as wt
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
-from drumnb.experiments import experiment, run_experiment
-from drumnb.kits import KitRef
-from drumnb.models.zoo import load_model, make_model
+from drumnb.experiments.experiments import experiment, run_experiment
+from drumnb.models.registry import load_model, make_model
+from drumnb.rendering.kits import KitRef
 from drumnb.spectrograms import LogSpec
+from drumnb.transcription import transcribe as tr
+from drumnb.transcription import weights as wt
 
-META = dict(features=LogSpec(mul=3, rms=.1).to_dict(), threshold=.3, vocabulary=list(DRUMS5))
+META = dict(features=LogSpec(mul=3, rms=0.1).to_dict(), threshold=0.3, vocabulary=list(DRUMS5))
 
 
 def test_rounded_weights_are_read_as_32_bit_and_say_the_same(tmp_path):
     model = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1).eval()
-    path = wt.write_small(tmp_path/'drumnb-1', model, META)
+    path = wt.write_small(tmp_path / 'drumnb-1', model, META)
     back, meta = load_model(path)
-    assert {p.dtype for p in back.parameters()} == {next(model.parameters()).dtype} and meta['threshold'] == .3
+    assert {p.dtype for p in back.parameters()} == {next(model.parameters()).dtype} and meta['threshold'] == 0.3
     assert 0 < max(float((a - b).abs().max()) for a, b in zip(model.parameters(), back.parameters())) < 1e-3
-    assert {p.dtype for p in model.parameters()} == {next(back.parameters()).dtype}, 'the model that was given stays as it is'
+    assert {p.dtype for p in model.parameters()} == {next(back.parameters()).dtype}, (
+        'the model that was given stays as it is'
+    )
 
 
 def test_what_is_too_large_at_16_bits_ships_at_8(tmp_path):
     model = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1).eval()
-    large = wt.write_small(tmp_path/'a', model, META)
-    small = wt.write_small(tmp_path/'b', model, META, largest=large.stat().st_size - 1)
+    large = wt.write_small(tmp_path / 'a', model, META)
+    small = wt.write_small(tmp_path / 'b', model, META, largest=large.stat().st_size - 1)
     back, meta = load_model(small)
-    assert (load_model(large)[1]['weight_bits'], meta['weight_bits']) == (16, 8) and small.stat().st_size < large.stat().st_size
+    assert (load_model(large)[1]['weight_bits'], meta['weight_bits']) == (
+        16,
+        8,
+    ) and small.stat().st_size < large.stat().st_size
     assert 0 < wt.largest_difference(model, back, META) <= wt.CLOSE[8]
     deaf = make_model('crnn', front='conv1d', channels=(16, 16), hidden=16, layers=1, seed=1).eval()
     assert wt.largest_difference(model, deaf, META) > wt.CLOSE[8], 'the check tells another model from a rounded one'
@@ -44,24 +50,42 @@ def test_what_is_too_large_at_16_bits_ships_at_8(tmp_path):
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
 def test_intervals_of_a_track_hold_its_score(tp, fp, fn):
     low, high = wt.stroke_interval(tp, fp, fn, n=200)
-    if tp + fp + fn == 0: assert np.isnan(low)
-    else: assert 0 <= low <= 2*tp/(2*tp + fp + fn) <= high <= 1
+    if tp + fp + fn == 0:
+        assert np.isnan(low)
+    else:
+        assert 0 <= low <= 2 * tp / (2 * tp + fp + fn) <= high <= 1
 
 
 def test_licences_come_from_the_table_the_kit_or_are_not_known(tmp_path):
-    silent = tmp_path/'Nameless'; silent.mkdir(); (silent/'kick.wav').write_bytes(b'x')
-    known = tmp_path/'VariBreaks'; known.mkdir()
-    font = tmp_path/'FluidR3_GM.sf2'; font.write_bytes(b'RIFF')
-    t = wt.kit_facts([KitRef('folder', str(silent), 'a', 'train'), KitRef('folder', str(known), 'b', 'train'), KitRef('soundfont', f'{font}:0', 'c', 'train'), KitRef('soundfont', f'{font}:8', 'c', 'train'),
-                      KitRef('procedural', '3', 'd', 'train')]).set_index('kit')
-    assert t.licence.to_dict() == {'Nameless': 'not known', 'VariBreaks': 'GPL-2+', 'FluidR3_GM': 'MIT', '1 computed kits': 'Apache-2.0'}
+    silent = tmp_path / 'Nameless'
+    silent.mkdir()
+    (silent / 'kick.wav').write_bytes(b'x')
+    known = tmp_path / 'VariBreaks'
+    known.mkdir()
+    font = tmp_path / 'FluidR3_GM.sf2'
+    font.write_bytes(b'RIFF')
+    t = wt.kit_facts(
+        [
+            KitRef('folder', str(silent), 'a', 'train'),
+            KitRef('folder', str(known), 'b', 'train'),
+            KitRef('soundfont', f'{font}:0', 'c', 'train'),
+            KitRef('soundfont', f'{font}:8', 'c', 'train'),
+            KitRef('procedural', '3', 'd', 'train'),
+        ]
+    ).set_index('kit')
+    assert t.licence.to_dict() == {
+        'Nameless': 'not known',
+        'VariBreaks': 'GPL-2+',
+        'FluidR3_GM': 'MIT',
+        '1 computed kits': 'Apache-2.0',
+    }
     before = t.sha256['Nameless']
-    (silent/'kick.wav').write_bytes(b'y')
+    (silent / 'kick.wav').write_bytes(b'y')
     assert wt.kit_facts([KitRef('folder', str(silent), 'a', 'train')]).sha256[0] != before
 
 
 def test_every_kit_of_the_table_is_listed_once():
-    table = pd.read_csv(Path(drumnb.__file__).parent/'data'/'kit_licences.csv')
+    table = pd.read_csv(Path(drumnb.__file__).parent / 'data' / 'kit_licences.csv')
     assert table.kit.is_unique and table.notna().all().all()
 
 
@@ -69,20 +93,40 @@ def test_every_kit_of_the_table_is_listed_once():
 def shipped(tmp_path_factory):
     "A tiny run, shipped into a folder."
     folder, patch = tmp_path_factory.mktemp('ship'), pytest.MonkeyPatch()
-    for name in ('RESULTS', 'RUNS'): patch.setenv(f'DRUMNB_{name}', str(folder/name.lower()))
-    result = run_experiment(experiment(train='synthetic:train=1,validation=2,test=1,seconds=6,kits=procedural', profile='tiny', epochs=1, windows=dict(batches=2, mode='crops'), study='toy', threads=1))
-    patch.setattr(wt, 'file_speed', lambda path: 100.)
-    path = wt.ship(result.run, folder=folder/'weights', threshold=(.3, .3, .4, .3, .3))
+    for name in ('RESULTS', 'RUNS'):
+        patch.setenv(f'DRUMNB_{name}', str(folder / name.lower()))
+    result = run_experiment(
+        experiment(
+            train='synthetic:train=1,validation=2,test=1,seconds=6,kits=procedural',
+            profile='tiny',
+            epochs=1,
+            windows=dict(batches=2, mode='crops'),
+            study='toy',
+            threads=1,
+        )
+    )
+    patch.setattr(wt, 'file_speed', lambda path: 100.0)
+    path = wt.ship(result.run, folder=folder / 'weights', threshold=(0.3, 0.3, 0.4, 0.3, 0.3))
     yield result, path
     patch.undo()
 
 
 def test_a_run_becomes_weights_description_and_card(shipped):
     result, path = shipped
-    t, card = tr.load_transcriber(path), (path.parent/'CARD.md').read_text()
+    t, card = tr.load_transcriber(path), (path.parent / 'CARD.md').read_text()
     assert path.name == 'drumnb-1.safetensors' and path.with_suffix('.json').exists()
-    assert t.threshold == (.3, .3, .4, .3, .3) and set(t.calibration.drums) <= set(DRUMS5) and t.calibration.drums
-    for said in (result.run, 'Apache-2.0', '## Scores', '## Drum kits and instruments', 'computed kits', result.info['fingerprint'], '100 times real time', 'hi-hat'): assert said in card, said
+    assert t.threshold == (0.3, 0.3, 0.4, 0.3, 0.3) and set(t.calibration.drums) <= set(DRUMS5) and t.calibration.drums
+    for said in (
+        result.run,
+        'Apache-2.0',
+        '## Scores',
+        '## Drum kits and instruments',
+        'computed kits',
+        result.info['fingerprint'],
+        '100 times real time',
+        'hi-hat',
+    ):
+        assert said in card, said
     assert str(Path.home()) not in card and str(path.parent) not in card
 
 
@@ -91,40 +135,74 @@ def test_the_next_version_replaces_the_one_before(shipped, monkeypatch):
     monkeypatch.setattr(wt, 'model_card', lambda facts: 'card')
     monkeypatch.setattr(wt, 'card_facts', lambda *a: {})
     second = wt.ship(result.path, folder=path.parent)
-    assert second.name == 'drumnb-2.safetensors' and sorted(p.name for p in path.parent.iterdir()) == ['CARD.md', 'drumnb-2.json', 'drumnb-2.safetensors']
+    assert second.name == 'drumnb-2.safetensors' and sorted(p.name for p in path.parent.iterdir()) == [
+        'CARD.md',
+        'drumnb-2.json',
+        'drumnb-2.safetensors',
+    ]
     assert tr.load_transcriber(second).threshold == pytest.approx(result.info['threshold'])
 
 
 def test_models_of_several_runs_answer_together(shipped, tmp_path):
     "What ships says the mean of what its members say, each of which hears its own normalised input; both are on the card."
     first, _ = shipped
-    other = run_experiment(experiment(**{k: first.config[k] for k in ('train', 'windows', 'profile', 'epochs')}, seed=1, study='toy', threads=1))
-    path = wt.ship([first.run, other.run], folder=tmp_path/'weights')
-    card, (model, meta) = (path.parent/'CARD.md').read_text(), load_model(path)
+    other = run_experiment(
+        experiment(
+            **{k: first.config[k] for k in ('train', 'windows', 'profile', 'epochs')}, seed=1, study='toy', threads=1
+        )
+    )
+    path = wt.ship([first.run, other.run], folder=tmp_path / 'weights')
+    card, (model, meta) = (path.parent / 'CARD.md').read_text(), load_model(path)
     assert model.name == 'ensemble' and all(r.run in card and r.run in meta['run'] for r in (first, other))
-    said, linear = [], wt.feature_spec(meta['features']).linear(wt.test_song(4.))
+    said, linear = [], wt.feature_spec(meta['features']).linear(wt.test_song(4.0))
     for r in (first, other):
-        member, about = load_model(r.folder/'model.safetensors')
-        said.append(wt.activations(member, wt.PreparedFeatures(linear, wt.feature_spec(about['features']), wt.Normaliser.from_dict(about['normaliser']))))
-    together = wt.activations(model, wt.PreparedFeatures(linear, wt.feature_spec(meta['features']), wt.Normaliser.from_dict(meta['normaliser'])))
+        member, about = load_model(r.folder / 'model.safetensors')
+        said.append(
+            wt.activations(
+                member,
+                wt.PreparedFeatures(
+                    linear, wt.feature_spec(about['features']), wt.Normaliser.from_dict(about['normaliser'])
+                ),
+            )
+        )
+    together = wt.activations(
+        model,
+        wt.PreparedFeatures(linear, wt.feature_spec(meta['features']), wt.Normaliser.from_dict(meta['normaliser'])),
+    )
     assert np.abs(together - np.mean(said, 0)).max() < 2e-3 and np.abs(said[0] - said[1]).max() > 1e-2
-    with pytest.raises(DrumnbError, match='only models that hear the same'): wt.answer_together([first.folder/'model.safetensors', wt.save_model(tmp_path/'deaf', load_model(first.folder/'model.safetensors')[0], **{**META, 'vocabulary': ['KD']})])
+    with pytest.raises(DrumnbError, match='only models that hear the same'):
+        wt.answer_together(
+            [
+                first.folder / 'model.safetensors',
+                wt.save_model(
+                    tmp_path / 'deaf',
+                    load_model(first.folder / 'model.safetensors')[0],
+                    **{**META, 'vocabulary': ['KD']},
+                ),
+            ]
+        )
 
 
 def test_what_cannot_ship_is_said_in_one_line(tmp_path):
-    with pytest.raises(DrumnbError, match='no results of this name'): wt.ship('nothing', folder=tmp_path)
-    with pytest.raises(DrumnbError, match='train a smaller model'): wt.write_small(tmp_path/'x', make_model('rnn'), META, largest=10)
+    with pytest.raises(DrumnbError, match='no results of this name'):
+        wt.ship('nothing', folder=tmp_path)
+    with pytest.raises(DrumnbError, match='train a smaller model'):
+        wt.write_small(tmp_path / 'x', make_model('rnn'), META, largest=10)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_in_the_package_keep_the_limits():
     for path in tr.shipped_weights():
-        assert path.stat().st_size <= wt.LARGEST and path.with_suffix('.json').exists() and (path.parent/'CARD.md').exists()
-        assert all(run in (path.parent/'CARD.md').read_text() for run in load_model(path)[1]['run'].split(' + '))
+        assert (
+            path.stat().st_size <= wt.LARGEST
+            and path.with_suffix('.json').exists()
+            and (path.parent / 'CARD.md').exists()
+        )
+        assert all(run in (path.parent / 'CARD.md').read_text() for run in load_model(path)[1]['run'].split(' + '))
 
 
 def test_the_committed_benchmark_keeps_its_promises():
-    table = pd.read_csv(Path(__file__).parents[1]/'benchmarks'/'results'/'transcribe.csv')
+    table = pd.read_csv(Path(__file__).parents[1] / 'benchmarks' / 'results' / 'transcribe.csv')
     songs, hours = table[table.file.str.startswith('4 min')], table[table.file.str.startswith('60 min')]
     assert {'4 min wav', '4 min mp3'} <= set(songs.file) and (songs.processor_factor >= 60).all()
     assert len(hours) and (hours.peak_mib < 1024).all()

@@ -4,12 +4,12 @@
 sounds and references stay recognisable as `Div` and `Span` elements of their own classes. `build_html.py` and `build_pdf.py` write them.
 Run as a script, it checks the book and says what is wrong, one line each.
 """
+
 import argparse
 import ast
 import base64
 import copy
 import csv
-import html
 import io
 import json
 import re
@@ -24,15 +24,23 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TITLE = 'Automatic drum transcription'
 SUBTITLE = 'From sound to sheet music in executable notebooks'
-PARTS = {'0': 'Sound and score', '1': 'Architectures', '2': 'Data', '3': 'Method', '4': 'Tatums', '5': 'Studies', '6': 'Use', '7': 'Appendices'}
-PART_NUMBERS = {name: f'Part {roman}' for name, roman in zip(PARTS.values(), ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII'))}   # appendices have none
-LAST = '00_core'                                            # stands first in the library and last in the book
-READER = ('markdown+lists_without_preceding_blankline-raw_tex-latex_macros-definition_lists-example_lists-fancy_lists-line_blocks'
-          '-simple_tables-multiline_tables-grid_tables-subscript-superscript-auto_identifiers-implicit_figures-blank_before_header'
-          '-blank_before_blockquote-yaml_metadata_block-pandoc_title_block-inline_notes-implicit_header_references-native_divs-native_spans')
+PARTS = {
+    row['tens']: row['title'] for row in csv.DictReader((ROOT / 'nbs/parts.csv').open(encoding='utf-8', newline=''))
+}
+APPENDICES = list(PARTS.values())[-1]  # the last part; it has no number
+PART_NUMBERS = {
+    title: f'Part {roman}'
+    for title, roman in zip(list(PARTS.values())[:-1], ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII'))
+}
+LAST = '00_core'  # stands first in the library and last in the book
+READER = (
+    'markdown+lists_without_preceding_blankline-raw_tex-latex_macros-definition_lists-example_lists-fancy_lists-line_blocks'
+    '-simple_tables-multiline_tables-grid_tables-subscript-superscript-auto_identifiers-implicit_figures-blank_before_header'
+    '-blank_before_blockquote-yaml_metadata_block-pandoc_title_block-inline_notes-implicit_header_references-native_divs-native_spans'
+)
 KINDS = {'fig': 'figure', 'tbl': 'table', 'eq': 'equation', 'sec': 'section'}
-BREAK, LONG_WORD = '\u200b', 11                             # a place where a word may break; characters of a word that needs one
-LINES_SHOWN = 40                                            # of printed output; the rest is counted
+BREAK, LONG_WORD = '\u200b', 11  # a place where a word may break; characters of a word that needs one
+LINES_SHOWN = 40  # of printed output; the rest is counted
 
 
 class BookError(ValueError):
@@ -41,12 +49,12 @@ class BookError(ValueError):
 
 @dataclass
 class Chapter:
-    slug: str                                               # 'onsets' of 05_onsets.ipynb
-    name: str                                               # '05_onsets'
+    slug: str  # 'onsets' of 05_onsets.ipynb
+    name: str  # '05_onsets'
     part: str
-    number: str = ''                                        # '5', or 'B' for an appendix
-    title: list = field(default_factory=list)               # inlines
-    summary: list = field(default_factory=list)             # inlines
+    number: str = ''  # '5', or 'B' for an appendix
+    title: list = field(default_factory=list)  # inlines
+    summary: list = field(default_factory=list)  # inlines
     blocks: list = field(default_factory=list)
 
     @property
@@ -61,11 +69,11 @@ class Chapter:
 @dataclass
 class Book:
     chapters: list
-    targets: dict = field(default_factory=dict)             # id → (kind, number, slug, caption inlines)
-    references: list = field(default_factory=list)          # bibliography entries, as blocks
-    acronyms: list = field(default_factory=list)            # (short, long) pairs
-    images: dict = field(default_factory=dict)              # file name → bytes
-    sounds: dict = field(default_factory=dict)              # key → (mime, bytes)
+    targets: dict = field(default_factory=dict)  # id → (kind, number, slug, caption inlines)
+    references: list = field(default_factory=list)  # bibliography entries, as blocks
+    acronyms: list = field(default_factory=list)  # (short, long) pairs
+    images: dict = field(default_factory=dict)  # file name → bytes
+    sounds: dict = field(default_factory=dict)  # key → (mime, bytes)
     problems: list = field(default_factory=list)
 
     def captions(self, kind: str) -> list:
@@ -74,6 +82,7 @@ class Book:
 
 
 # ---- pandoc and its tree
+
 
 def pandoc_path() -> str:
     try:
@@ -188,10 +197,13 @@ def slugify(words: str) -> str:
 
 # ---- cells
 
+
 def options(source: str) -> dict:
     "The `#| name: value` lines of a cell; a directive without a value is True."
     found = re.findall(r'^#\|[ \t]*([\w-]+)[ \t]*:?[ \t]*(.*?)[ \t]*$', source, re.M)
-    return {name: value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value or True for name, value in found}
+    return {
+        name: value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value or True for name, value in found
+    }
 
 
 def code_of(source: str) -> str:
@@ -209,7 +221,10 @@ def tree_of(code: str):
 
 def is_imports(code: str) -> bool:
     body = tree_of(code).body
-    return bool(body) and all(isinstance(n, (ast.Import, ast.ImportFrom)) or isinstance(n, ast.Assign) and 'use_style' in ast.unparse(n) for n in body)
+    return bool(body) and all(
+        isinstance(n, (ast.Import, ast.ImportFrom)) or isinstance(n, ast.Assign) and 'use_style' in ast.unparse(n)
+        for n in body
+    )
 
 
 def is_checks(code: str) -> bool:
@@ -217,8 +232,13 @@ def is_checks(code: str) -> bool:
     body = tree_of(code).body
 
     def asserts(n):
-        return (isinstance(n, (ast.Assert, ast.Import, ast.ImportFrom))
-                or isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) and ast.unparse(n.value.func).startswith('test_'))
+        return (
+            isinstance(n, (ast.Assert, ast.Import, ast.ImportFrom))
+            or isinstance(n, ast.Expr)
+            and isinstance(n.value, ast.Call)
+            and ast.unparse(n.value.func).startswith('test_')
+        )
+
     return bool(body) and all(asserts(n) for n in body)
 
 
@@ -244,8 +264,18 @@ def strip_terminal(words: str) -> str:
     words = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', words)
     lines = [line.rsplit('\r', 1)[-1] for line in words.replace('\r\n', '\n').split('\n')]
     lines = [line.replace(str(ROOT), '.').replace(str(Path.home()), '~') for line in lines]
-    lines = [re.sub(r'<([\w.]+) object at 0x[0-9a-f]+>', r'<\1>', re.sub(r'(/[\w.-]+)*/tmp\w{6,}', '…', line)) for line in lines]       # other names in every run
-    lines = [re.sub(r'(?<![\w.])\d+\.\d{7,}(?![\w.])', lambda m: f'{float(m[0]):.5g}', re.sub(r'\bnp\.(?:float|int)\d+\(([^()]*)\)', r'\1', line)) for line in lines]  # digits that nobody reads
+    lines = [
+        re.sub(r'<([\w.]+) object at 0x[0-9a-f]+>', r'<\1>', re.sub(r'(/[\w.-]+)*/tmp\w{6,}', '…', line))
+        for line in lines
+    ]  # other names in every run
+    lines = [
+        re.sub(
+            r'(?<![\w.])\d+\.\d{7,}(?![\w.])',
+            lambda m: f'{float(m[0]):.5g}',
+            re.sub(r'\bnp\.(?:float|int)\d+\(([^()]*)\)', r'\1', line),
+        )
+        for line in lines
+    ]  # digits that nobody reads
     return '\n'.join(line.rstrip() for line in lines if not re.search(r'\d+%\|.*\| *\d+/\d+', line)).strip('\n')
 
 
@@ -255,7 +285,7 @@ def natural_width(png: bytes, default_dpi: float = 110) -> tuple[float, float]:
     found = png.find(b'pHYs', 0, 4096)
     dpi = default_dpi
     if found > 0 and png[found + 12] == 1:
-        dpi = int.from_bytes(png[found + 4:found + 8], 'big') * .0254 or default_dpi
+        dpi = int.from_bytes(png[found + 4 : found + 8], 'big') * 0.0254 or default_dpi
     return width / dpi, height / dpi
 
 
@@ -263,15 +293,17 @@ def to_mp3(wav: bytes) -> tuple[str, bytes]:
     "A sound in a tenth of the bytes; as it was when it cannot be read."
     try:
         import soundfile
+
         x, rate = soundfile.read(io.BytesIO(wav), dtype='float32')
         out = io.BytesIO()
         soundfile.write(out, x, rate, format='MP3', subtype='MPEG_LAYER_III')
         return 'audio/mpeg', out.getvalue()
-    except Exception:                                       # an older libsndfile writes no MP3
+    except Exception:  # an older libsndfile writes no MP3
         return 'audio/wav', wav
 
 
 # ---- one chapter
+
 
 class Reader:
     "Turns one executed notebook into a chapter."
@@ -280,8 +312,12 @@ class Reader:
         self.path, self.figures, self.book = path, figures, book
         self.notebook = json.loads(path.read_text(encoding='utf-8'))
         name = path.stem
-        self.chapter = Chapter(name.split('_', 1)[1].replace('_', '-'), name, PARTS['7'] if name == LAST else PARTS.get(name[0], PARTS['7']))
-        self.fragments: list[str] = []                      # markdown or HTML that pandoc reads with the rest
+        self.chapter = Chapter(
+            name.split('_', 1)[1].replace('_', '-'),
+            name,
+            APPENDICES if name == LAST else PARTS.get(name[0], APPENDICES),
+        )
+        self.fragments: list[str] = []  # markdown or HTML that pandoc reads with the rest
 
     def problem(self, words: str):
         self.book.problems.append(f'nbs/{self.path.name}: {words}')
@@ -291,7 +327,7 @@ class Reader:
         for i, cell in enumerate(self.notebook['cells']):
             source = ''.join(cell['source'])
             if 'papermill-error-cell-tag' in cell['metadata'].get('tags', []):
-                continue                                    # papermill's note that a cell failed; the failed cell is reported below
+                continue  # papermill's note that a cell failed; the failed cell is reported below
             if cell['cell_type'] == 'markdown':
                 pieces.append(self.markdown(source, cell))
             elif cell['cell_type'] == 'code':
@@ -304,6 +340,7 @@ class Reader:
         def place(node):
             if node['t'] == 'CodeBlock' and 'placeholder' in node['c'][0][1]:
                 return self.cell(*cells[int(dict(node['c'][0][2])['cell'])], int(dict(node['c'][0][2])['cell']))
+
         blocks = walk(blocks, place)
         self.chapter.blocks = self.headings(self.equations(blocks))
         return self.chapter
@@ -313,7 +350,9 @@ class Reader:
             mime, value = next(iter(data.items()))
             source = source.replace(f'attachment:{name}', f'data:{mime};base64,{value}')
         # a display formula on lines of its own is a paragraph of its own
-        return re.sub(r'\n(\$\$.*?\$\$(?:[ \t]*\{#eq-[\w-]+\})?)[ \t]*\n', r'\n\n\1\n\n', f'\n{source}\n', flags=re.S).strip('\n')
+        return re.sub(
+            r'\n(\$\$.*?\$\$(?:[ \t]*\{#eq-[\w-]+\})?)[ \t]*\n', r'\n\n\1\n\n', f'\n{source}\n', flags=re.S
+        ).strip('\n')
 
     def take_title(self, blocks: list) -> list:
         "The H1 and the quoted summary under it."
@@ -338,16 +377,18 @@ class Reader:
                 return None
             level, (id, classes, pairs), words = node['c']
             plain = text_of(words).strip()
-            anchor = re.sub(r'\s+', '-', plain)             # what JupyterLab calls this heading
+            anchor = re.sub(r'\s+', '-', plain)  # what JupyterLab calls this heading
             if not id:
                 id = f'{self.chapter.slug}-{slugify(plain)}'
                 used[id] += 1
                 id += f'-{used[id]}' if used[id] > 1 else ''
             return el('Header', [max(level, 2), [id, classes, [*pairs, ['anchor', anchor]]], words])
+
         return walk(blocks, change)
 
     def equations(self, blocks: list) -> list:
         "A display formula followed by `{#eq-x}` becomes a labelled equation of its own."
+
         def change(node):
             if node['t'] not in ('Para', 'Plain'):
                 return None
@@ -355,8 +396,10 @@ class Reader:
             while i < len(words):
                 item = words[i]
                 if item['t'] == 'Math' and item['c'][0]['t'] == 'DisplayMath':
-                    tail = words[i + 1:i + 3]
-                    mark = next((re.fullmatch(r'\{#(eq-[\w-]+)\}[.,;]?', w['c']) for w in tail if w['t'] == 'Str'), None)
+                    tail = words[i + 1 : i + 3]
+                    mark = next(
+                        (re.fullmatch(r'\{#(eq-[\w-]+)\}[.,;]?', w['c']) for w in tail if w['t'] == 'Str'), None
+                    )
                     if mark and all(w['t'] in ('Space', 'SoftBreak', 'Str') for w in tail):
                         out.append(el('Span', [attr(mark[1], ['equation']), [item]]))
                         i, changed = i + 1 + next(k + 1 for k, w in enumerate(tail) if w['t'] == 'Str'), True
@@ -364,6 +407,7 @@ class Reader:
                 out.append(item)
                 i += 1
             return el(node['t'], out) if changed else None
+
         return walk(blocks, change)
 
     # -- code cells and what they show
@@ -379,7 +423,10 @@ class Reader:
                     text_parts.append((output, words))
                 elif '<table' in page and '<audio' not in page and '<script' not in page and '<iframe' not in page:
                     html_parts.append((output, re.sub(r'(?s)<style.*?</style>', '', page)))
-        for parts, reader, sep in ((html_parts, 'html', '<pre class="cut">{}</pre>'), (text_parts, READER, '\n\n```{{.cut}}\n{}\n```\n\n')):
+        for parts, reader, sep in (
+            (html_parts, 'html', '<pre class="cut">{}</pre>'),
+            (text_parts, READER, '\n\n```{{.cut}}\n{}\n```\n\n'),
+        ):
             if not parts:
                 continue
             joined = '\n'.join(words + sep.format(i) for i, (_, words) in enumerate(parts))
@@ -416,11 +463,38 @@ class Reader:
         return before['cell_type'] == 'markdown' and ''.join(before['source']).rstrip().endswith(':')
 
     def code(self, code: str, opts: dict, i: int, shows: bool, announced: bool = False) -> dict:
-        kind = 'export' if {'export', 'exports'} & opts.keys() else 'imports' if is_imports(code) else 'checks' if is_checks(code) or not shows and re.search(r'^\s*(assert\b|test_\w+\()|[:;] *(assert\b|test_\w+\()', code, re.M) else 'drawing' if draws(code) else 'plain'
+        kind = (
+            'export'
+            if {'export', 'exports'} & opts.keys()
+            else 'imports'
+            if is_imports(code)
+            else 'checks'
+            if is_checks(code)
+            or not shows
+            and re.search(r'^\s*(assert\b|test_\w+\()|[:;] *(assert\b|test_\w+\()', code, re.M)
+            else 'drawing'
+            if draws(code)
+            else 'plain'
+        )
         names = ', '.join(defined(code))
         if kind == 'export' and is_imports(code):
             kind = 'imports'
-        return el('CodeBlock', [attr('', ['python', 'cell'], kind=kind, names=names, cell=i, book=opts.get('book', ''), announced='yes' if announced else '', lines=code.count('\n') + 1), code])
+        return el(
+            'CodeBlock',
+            [
+                attr(
+                    '',
+                    ['python', 'cell'],
+                    kind=kind,
+                    names=names,
+                    cell=i,
+                    book=opts.get('book', ''),
+                    announced='yes' if announced else '',
+                    lines=code.count('\n') + 1,
+                ),
+                code,
+            ],
+        )
 
     @staticmethod
     def is_shown(block: dict, kind: str) -> bool:
@@ -448,8 +522,10 @@ class Reader:
         page = ''.join(data.get('text/html', ''))
         if '<audio' in page:
             return self.sound(page, f'{self.chapter.slug}-{i}-{k}')
-        if 'blocks' in output:                              # what a cell writes is no section of the book
-            return walk(output['blocks'], lambda n: [el('Para', [el('Strong', n['c'][2])])] if n['t'] == 'Header' else None)
+        if 'blocks' in output:  # what a cell writes is no section of the book
+            return walk(
+                output['blocks'], lambda n: [el('Para', [el('Strong', n['c'][2])])] if n['t'] == 'Header' else None
+            )
         if 'image/svg+xml' in data:
             return [self.image(f'{base}.svg', ''.join(data['image/svg+xml']).encode(), 'image/svg+xml')]
         if 'image/png' in data:
@@ -481,7 +557,7 @@ class Reader:
     def printed(words: str) -> dict:
         lines = words.expandtabs(8).split('\n')
         if len(lines) > LINES_SHOWN:
-            lines = [*lines[:LINES_SHOWN - 1], f'… and {len(lines) - LINES_SHOWN + 1} more lines']
+            lines = [*lines[: LINES_SHOWN - 1], f'… and {len(lines) - LINES_SHOWN + 1} more lines']
         return el('CodeBlock', [attr('', ['printed']), '\n'.join(lines)])
 
     def sound(self, page: str, key: str) -> list:
@@ -498,14 +574,24 @@ class Reader:
             committed = self.saved(label) if kind == 'fig' else None
             if committed is None:
                 if kind == 'fig' and 'needs' not in opts and re.search(r'plt\.|save_figure', source):
-                    self.problem(f'{label} is not in the book: its cell draws nothing here, and figures/{label[4:]}.png does not exist')
+                    self.problem(
+                        f'{label} is not in the book: its cell draws nothing here, and figures/{label[4:]}.png does not exist'
+                    )
                 return shown
             shown = [self.image(f'{self.chapter.slug}-{label[4:]}.png', committed, 'image/png'), *shown]
         caption = inlines_of(str(opts[f'{kind}-cap']))
         aside = [b for b in shown if b['t'] == 'CodeBlock' or b['t'] == 'Div' and 'sound' in b['c'][0][1]]
         body = [b for b in shown if b not in aside]
         alt = str(opts.get('fig-alt') or text_of(caption))
-        return [div([div([el('Plain', caption)], classes=['caption']), *body], id=label, classes=['figure' if kind == 'fig' else 'table'], alt=alt), *aside]
+        return [
+            div(
+                [div([el('Plain', caption)], classes=['caption']), *body],
+                id=label,
+                classes=['figure' if kind == 'fig' else 'table'],
+                alt=alt,
+            ),
+            *aside,
+        ]
 
     def alternatives(self, shown: list, opts: dict, label: str, code: str) -> list:
         "Every picture says in words what it shows."
@@ -516,12 +602,16 @@ class Reader:
             if node['t'] == 'Image' and not node['c'][1]:
                 said = words or (label.split('-', 1)[-1].replace('-', ' ') if label else '')
                 if not words:
-                    self.problem(f'a picture {f"({label}) " if label else ""}has no caption to describe it: cell that begins "{code.splitlines()[0][:50] if code else ""}"')
+                    self.problem(
+                        f'a picture {f"({label}) " if label else ""}has no caption to describe it: cell that begins "{code.splitlines()[0][:50] if code else ""}"'
+                    )
                 return el('Image', [node['c'][0], text(said or 'picture'), node['c'][2]])
+
         return walk(shown, change)
 
 
 # ---- the whole book
+
 
 def order_of(path: Path) -> tuple:
     return (path.stem == LAST, path.name)
@@ -545,7 +635,11 @@ def read_book(folder: Path, figures: list[Path] | None = None, bibliography: Pat
         local_images(book, chapter, ROOT / 'nbs')
         markdown_tables(chapter)
         number_elements(book, chapter)
-    anchors = {(c.name, dict(h['c'][1][2]).get('anchor')): h['c'][1][0] for c in book.chapters for h in elements(c.blocks, 'Header')}
+    anchors = {
+        (c.name, dict(h['c'][1][2]).get('anchor')): h['c'][1][0]
+        for c in book.chapters
+        for h in elements(c.blocks, 'Header')
+    }
     for chapter in book.chapters:
         resolve_links(book, chapter, anchors)
     resolve_references(book)
@@ -557,7 +651,7 @@ def read_book(folder: Path, figures: list[Path] | None = None, bibliography: Pat
 def number_chapters(chapters: list):
     count, letters = 0, iter('ABCDEFGHIJKLMNOPQRSTUVWXYZ')
     for chapter in chapters:
-        if chapter.part == PARTS['7']:
+        if chapter.part == APPENDICES:
             chapter.number = next(letters)
         else:
             count += 1
@@ -573,6 +667,7 @@ def read_acronyms(path: Path) -> list:
 
 def local_images(book: Book, chapter: Chapter, folder: Path):
     "Pictures that the text shows from files join those that cells draw."
+
     def change(node):
         if node['t'] != 'Image' or node['c'][2][0] in book.images:
             return None
@@ -582,7 +677,10 @@ def local_images(book: Book, chapter: Chapter, folder: Path):
             return el('Str', text_of(alt))
         if target.startswith('data:'):
             mime, _, data = target[5:].partition(';base64,')
-            name, content = f'{chapter.slug}-attachment-{len(book.images)}.{mime.split("/")[1].split("+")[0]}', base64.b64decode(data)
+            name, content = (
+                f'{chapter.slug}-attachment-{len(book.images)}.{mime.split("/")[1].split("+")[0]}',
+                base64.b64decode(data),
+            )
         elif (path := folder / target).is_file():
             name, content = f'{chapter.slug}-{path.name}', path.read_bytes()
         else:
@@ -593,11 +691,13 @@ def local_images(book: Book, chapter: Chapter, folder: Path):
             book.problems.append(f'nbs/{chapter.name}.ipynb: the picture {target} has no alternative text')
         width = natural_width(content)[0] if name.endswith('.png') else 6.0
         return el('Image', [[id, classes, [*pairs, ['inches', f'{width:.2f}']]], alt, [name, title]])
+
     chapter.blocks = walk(chapter.blocks, change)
 
 
 def markdown_tables(chapter: Chapter):
     "A table with a caption of its own becomes the same element as one that a cell labels."
+
     def change(node):
         if node['t'] == 'Div' and 'table' in node['c'][0][1]:
             return node
@@ -609,6 +709,7 @@ def markdown_tables(chapter: Chapter):
         bare = el('Table', [['', classes, pairs], [None, []], *node['c'][2:]])
         words = caption[0]['c'] if caption else []
         return div([div([el('Plain', words)], classes=['caption']), bare], id=id, classes=['table'], alt=text_of(words))
+
     chapter.blocks = walk(chapter.blocks, change)
 
 
@@ -646,7 +747,7 @@ def resolve_links(book: Book, chapter: Chapter, anchors: dict):
         if re.match(r'(https?|mailto):', target):
             return None
         if not target.startswith('#') and not re.match(r'(\./)?\d\d_\w+\.ipynb(#|$)', target):
-            return node['c'][1]                             # README.md, a template: there is no page of it
+            return node['c'][1]  # README.md, a template: there is no page of it
         path, _, anchor = target.partition('#')
         name = Path(path).stem if path else chapter.name
         id = f'sec-{names[name]}' if name in names and not anchor else anchors.get((name, anchor.replace('%20', '-')))
@@ -656,18 +757,26 @@ def resolve_links(book: Book, chapter: Chapter, anchors: dict):
             book.problems.append(f'nbs/{chapter.name}.ipynb: links to {target}, which does not exist')
             return node['c'][1]
         return el('Link', [node['c'][0], walk(node['c'][1], change), [f'#{id}', '']])
+
     chapter.blocks = walk(chapter.blocks, change)
     chapter.summary = walk(chapter.summary, change)
 
 
 def reference_words(kind: str, number: str, capital: bool) -> str:
-    word = 'appendix' if kind == 'sec' and number.isalpha() else 'chapter' if kind == 'sec' and number.isdigit() else KINDS[kind]
+    word = (
+        'appendix'
+        if kind == 'sec' and number.isalpha()
+        else 'chapter'
+        if kind == 'sec' and number.isdigit()
+        else KINDS[kind]
+    )
     return f'{word.capitalize() if capital else word}\u00a0{number}'
 
 
 def resolve_references(book: Book):
     "`@fig-x` becomes “figure 3.2” with a link; `@Fig-x` begins a sentence."
     for chapter in book.chapters:
+
         def change(node, chapter=chapter):
             if node['t'] != 'Cite':
                 return None
@@ -679,15 +788,25 @@ def resolve_references(book: Book):
                 low = id[0].lower() + id[1:]
                 out += text(', ')[:-1] + [el('Space')] if k else []
                 if low not in book.targets:
-                    if chapter.appendix:                    # a list of figures may name one that has no rows yet
+                    if chapter.appendix:  # a list of figures may name one that has no rows yet
                         out.append(el('Str', '–'))
                         continue
                     book.problems.append(f'nbs/{chapter.name}.ipynb: refers to @{id}, which is not in the book')
                     out.append(el('Str', f'@{id}'))
                     continue
                 kind, number, _, _ = book.targets[low]
-                out.append(el('Link', [attr('', ['reference']), [el('Str', reference_words(kind, number, id[0].isupper()))], [f'#{low}', '']]))
+                out.append(
+                    el(
+                        'Link',
+                        [
+                            attr('', ['reference']),
+                            [el('Str', reference_words(kind, number, id[0].isupper()))],
+                            [f'#{low}', ''],
+                        ],
+                    )
+                )
             return out
+
         chapter.blocks, chapter.summary = walk(chapter.blocks, change), walk(chapter.summary, change)
         for id, (kind, number, slug, caption) in list(book.targets.items()):
             if slug == chapter.slug:
@@ -708,10 +827,49 @@ def cite(book: Book, bibliography: Path):
             cited |= keys
     wrapped = [div([div([el('Plain', c.summary or text('.'))]), *c.blocks]) for c in book.chapters]
     wrapped.append(div([div([el('Plain', words or text('.'))]) for words in captions.values()]))
-    result = json.loads(pandoc(document(wrapped, {'link-citations': {'t': 'MetaBool', 'c': True}, 'nocite': {'t': 'MetaInlines', 'c': [el('Cite', [[
-        {'citationId': key, 'citationPrefix': [], 'citationSuffix': [], 'citationMode': {'t': 'NormalCitation'}, 'citationNoteNum': 0, 'citationHash': 0}
-        for key in sorted(cited & known)], []])]} if cited & known else {'t': 'MetaInlines', 'c': []}}),
-        '-f', 'json', '-t', 'json', '--citeproc', '--bibliography', str(bibliography), '--csl', str(HERE / 'numeric.csl')))['blocks']
+    result = json.loads(
+        pandoc(
+            document(
+                wrapped,
+                {
+                    'link-citations': {'t': 'MetaBool', 'c': True},
+                    'nocite': {
+                        't': 'MetaInlines',
+                        'c': [
+                            el(
+                                'Cite',
+                                [
+                                    [
+                                        {
+                                            'citationId': key,
+                                            'citationPrefix': [],
+                                            'citationSuffix': [],
+                                            'citationMode': {'t': 'NormalCitation'},
+                                            'citationNoteNum': 0,
+                                            'citationHash': 0,
+                                        }
+                                        for key in sorted(cited & known)
+                                    ],
+                                    [],
+                                ],
+                            )
+                        ],
+                    }
+                    if cited & known
+                    else {'t': 'MetaInlines', 'c': []},
+                },
+            ),
+            '-f',
+            'json',
+            '-t',
+            'json',
+            '--citeproc',
+            '--bibliography',
+            str(bibliography),
+            '--csl',
+            str(HERE / 'numeric.csl'),
+        )
+    )['blocks']
     for chapter, block in zip(book.chapters, result):
         first, *chapter.blocks = block['c'][1]
         chapter.summary = first['c'][1][0]['c'] if chapter.summary else []
@@ -740,16 +898,22 @@ def pairs_of(node: dict) -> dict:
 
 def without_references(inlines: list) -> list:
     "Inlines for a list of figures or a search index: no links, no citations, no notes."
+
     def change(node):
         if node['t'] in ('Cite', 'Note'):
             return []
         if node['t'] == 'Link':
             return node['c'][1]
+
     return walk(copy.deepcopy(inlines), change)
 
 
 def is_numeric(words: str) -> bool:
-    return bool(re.fullmatch(r'[-−–+±<>≈~*\s]*[\d.,:%×⋅]*\d[\d.,:%×]*(\s*(%|ms|s|h|MB|GB|k|M))?([\s(\[–−-]*[-−+\d.,]+[)\]]*)*\s*', words)) or words.strip() in ('', '–', '—', '-', 'nan', 'NaN')
+    return bool(
+        re.fullmatch(
+            r'[-−–+±<>≈~*\s]*[\d.,:%×⋅]*\d[\d.,:%×]*(\s*(%|ms|s|h|MB|GB|k|M))?([\s(\[–−-]*[-−+\d.,]+[)\]]*)*\s*', words
+        )
+    ) or words.strip() in ('', '–', '—', '-', 'nan', 'NaN')
 
 
 def table_rows(table: dict) -> tuple[list, list]:
@@ -770,18 +934,27 @@ def walk_cells(table: dict, change) -> dict:
 
 def breakable(kinds: tuple):
     "What lets long names break after a sign and keeps intervals whole."
+
     def change(node):
         if node['t'] in ('Str', 'Code') and node['t'] in kinds:
             words = node['c'] if node['t'] == 'Str' else node['c'][1]
             if node['t'] == 'Str':
-                words = re.sub(r'^([\[(*]*)-(?=[\d.])|(?<=\de)-(?=\d)', lambda m: (m[1] or '') + '−', words)        # a minus, which does not break
-            if len(words) > LONG_WORD and ' ' not in words:     # a command breaks at its blanks, and can be copied
+                words = re.sub(
+                    r'^([\[(*]*)-(?=[\d.])|(?<=\de)-(?=\d)', lambda m: (m[1] or '') + '−', words
+                )  # a minus, which does not break
+            if len(words) > LONG_WORD and ' ' not in words:  # a command breaks at its blanks, and can be copied
                 words = re.sub(r'(?<=[_,:/+=@])(?=\w)|(?<=[a-z])(?=\.[a-z])', BREAK, words)
             return [{**node, 'c': words if node['t'] == 'Str' else [node['c'][0], words]}]
         if node['t'] in ('Plain', 'Para'):
             words = node['c']
-            held = [el('Str', '\u00a0') if w['t'] == 'Space' and 0 < k < len(words) - 1 and binds(words[k - 1], words[k + 1]) else w for k, w in enumerate(words)]
+            held = [
+                el('Str', '\u00a0')
+                if w['t'] == 'Space' and 0 < k < len(words) - 1 and binds(words[k - 1], words[k + 1])
+                else w
+                for k, w in enumerate(words)
+            ]
             return [{**node, 'c': walk(held, change)}]
+
     return change
 
 
@@ -797,7 +970,13 @@ def tidy_table(table: dict, may_break: tuple = ('Str',)) -> dict:
     head, body = table_rows(table)
     n = len(table['c'][2])
     plain = [row for row in body if len(row) == n]
-    if n > 1 and plain and len(plain) == len(body) and all(len(row) == n and not text_of(row[0][4]).strip() for row in head) and [text_of(row[0][4]).strip() for row in plain] == [str(i) for i in range(len(plain))]:
+    if (
+        n > 1
+        and plain
+        and len(plain) == len(body)
+        and all(len(row) == n and not text_of(row[0][4]).strip() for row in head)
+        and [text_of(row[0][4]).strip() for row in plain] == [str(i) for i in range(len(plain))]
+    ):
         table['c'][2] = table['c'][2][1:]
         for row in [*head, *body]:
             del row[0]
@@ -806,7 +985,11 @@ def tidy_table(table: dict, may_break: tuple = ('Str',)) -> dict:
     if len(head) == 2 and all(len(row) == n for row in head):
         upper, lower = ([text_of(cell[4]).strip() for cell in row] for row in head)
         named = [j for j, word in enumerate(lower) if word]
-        if named == list(range(len(named))) and len(named) < n and all(not upper[j] or j == 0 and len(named) == 1 for j in named):
+        if (
+            named == list(range(len(named)))
+            and len(named) < n
+            and all(not upper[j] or j == 0 and len(named) == 1 for j in named)
+        ):
             for j in named:
                 head[0][j][4] = head[1][j][4]
             del rows[1]
@@ -822,12 +1005,20 @@ def for_readers(table: dict) -> dict:
     n = len(table['c'][2])
     plain = [row for row in body if len(row) == n]
 
-    def single(cell):                                       # the one word of a cell, or None
+    def single(cell):  # the one word of a cell, or None
         blocks = cell[4]
-        return blocks[0]['c'][0]['c'].replace(BREAK, '') if len(blocks) == 1 and blocks[0]['t'] in ('Plain', 'Para') and len(blocks[0]['c']) == 1 and blocks[0]['c'][0]['t'] == 'Str' else None
+        return (
+            blocks[0]['c'][0]['c'].replace(BREAK, '')
+            if len(blocks) == 1
+            and blocks[0]['t'] in ('Plain', 'Para')
+            and len(blocks[0]['c']) == 1
+            and blocks[0]['c'][0]['t'] == 'Str'
+            else None
+        )
 
     def put(cell, words):
         cell[4] = [el('Plain', text(words))]
+
     for row in head:
         for cell in row:
             if (word := single(cell)) and re.fullmatch(r'[a-z]\w*', word):
@@ -837,25 +1028,49 @@ def for_readers(table: dict) -> dict:
         for cell, word in column:
             if word in PLAIN_VALUES:
                 put(cell, PLAIN_VALUES[word])
-        numbers = [(cell, word.replace('−', '-')) for cell, word in column if re.fullmatch(r'[-−]?\d+(\.\d+)?(e[-−+]\d+)?', word)]
+        numbers = [
+            (cell, word.replace('−', '-'))
+            for cell, word in column
+            if re.fullmatch(r'[-−]?\d+(\.\d+)?(e[-−+]\d+)?', word)
+        ]
         name = text_of(head[-1][j][4]).strip() if head and len(head[-1]) == n else ''
-        if not numbers or any(w not in PLAIN_VALUES and not re.fullmatch(r'[-−]?\d+(\.\d+)?(e[-−+]\d+)?', w) for _, w in column):
+        if not numbers or any(
+            w not in PLAIN_VALUES and not re.fullmatch(r'[-−]?\d+(\.\d+)?(e[-−+]\d+)?', w) for _, w in column
+        ):
             continue
         decimals = max(len(w.partition('.')[2]) for _, w in numbers)
-        if decimals and all(re.fullmatch(r'-?\d+\.0+', w) for _, w in numbers) and any(abs(float(w)) >= 2 for _, w in numbers):
+        if (
+            decimals
+            and all(re.fullmatch(r'-?\d+\.0+', w) for _, w in numbers)
+            and any(abs(float(w)) >= 2 for _, w in numbers)
+        ):
             for cell, w in numbers:
                 put(cell, f'{int(float(w)):,}'.replace('-', '−'))
         elif decimals > 4 and not any('e' in w for _, w in numbers):
             for cell, w in numbers:
                 x = float(w)
-                put(cell, (f'{x:.3g}' if 1e-4 < abs(x) < .1 else f'{x:.3f}').replace('-', '−'))
-        elif not decimals and name not in ('seed', 'year', 'id', 'track') and all(w.lstrip('-').isdigit() for _, w in numbers) and any(len(w.lstrip('-')) > 4 for _, w in numbers):
+                put(cell, (f'{x:.3g}' if 1e-4 < abs(x) < 0.1 else f'{x:.3f}').replace('-', '−'))
+        elif (
+            not decimals
+            and name not in ('seed', 'year', 'id', 'track')
+            and all(w.lstrip('-').isdigit() for _, w in numbers)
+            and any(len(w.lstrip('-')) > 4 for _, w in numbers)
+        ):
             for cell, w in numbers:
                 put(cell, f'{int(w):,}'.replace('-', '−'))
     return table
 
 
-PLAIN_VALUES = {'NaN': '–', 'nan': '–', 'NaT': '–', 'None': '–', '<NA>': '–', 'True': 'yes', 'False': 'no', 'conv_transformer': 'conv. transformer'}
+PLAIN_VALUES = {
+    'NaN': '–',
+    'nan': '–',
+    'NaT': '–',
+    'None': '–',
+    '<NA>': '–',
+    'True': 'yes',
+    'False': 'no',
+    'conv_transformer': 'conv. transformer',
+}
 
 
 def align_numbers(table: dict) -> dict:
@@ -866,8 +1081,13 @@ def align_numbers(table: dict) -> dict:
     plain = [row for row in body if len(row) == n]
     for j in range(n):
         words = [text_of(row[j][4]).strip() for row in plain]
-        right = bool(words) and sum(map(is_numeric, words)) > .6 * len(words) and any(re.search(r'\d', w) for w in words)
-        table['c'][2][j] = [el('AlignRight' if right else 'AlignLeft'), el('ColWidthDefault')]   # pandoc would give columns of a pipe table the widths of their dashes
+        right = (
+            bool(words) and sum(map(is_numeric, words)) > 0.6 * len(words) and any(re.search(r'\d', w) for w in words)
+        )
+        table['c'][2][j] = [
+            el('AlignRight' if right else 'AlignLeft'),
+            el('ColWidthDefault'),
+        ]  # pandoc would give columns of a pipe table the widths of their dashes
         for row in [*head, *body]:
             if len(row) == n:
                 row[j][1] = el('AlignDefault')
@@ -881,16 +1101,20 @@ def copyright_line() -> str:
 
 def commit_line() -> tuple[str, str]:
     "The commit that the book is made from and its date; so that the same commit gives the same book."
+
     def git(*args):
         run = subprocess.run(['git', *args], cwd=ROOT, capture_output=True, text=True)
         return run.stdout.strip() if run.returncode == 0 else ''
+
     return git('rev-parse', '--short=12', 'HEAD'), git('log', '-1', '--format=%cs')
 
 
 def arguments(text: str) -> argparse.ArgumentParser:
     "The command line that the scripts of the book share."
     parser = argparse.ArgumentParser(description=text)
-    parser.add_argument('--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks')
+    parser.add_argument(
+        '--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks'
+    )
     return parser
 
 
@@ -911,8 +1135,10 @@ def main() -> int:
     for line in book.problems:
         print(line)
     kinds = Counter(kind for kind, *_ in book.targets.values())
-    print(f'{len(book.chapters)} chapters, {kinds["fig"]} figures, {kinds["tbl"]} tables, {kinds["eq"]} equations, {len(book.references)} references, '
-          f'{len(book.sounds)} sounds; {len(book.problems)} problems')
+    print(
+        f'{len(book.chapters)} chapters, {kinds["fig"]} figures, {kinds["tbl"]} tables, {kinds["eq"]} equations, {len(book.references)} references, '
+        f'{len(book.sounds)} sounds; {len(book.problems)} problems'
+    )
     return 1 if book.problems else 0
 
 

@@ -1,4 +1,5 @@
 """Write the book as one PDF: pandoc turns the tree into typst, typst sets it with fonts that it carries in itself."""
+
 import ast
 import copy
 import json
@@ -8,15 +9,41 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from book import (BREAK, HERE, PART_NUMBERS, ROOT, SUBTITLE, TITLE, Book, BookError, arguments, attr, commit_line, copyright_line, document, draws, el, elements, is_checks, pairs_of,
-                  pandoc, read_chapters, table_rows, text_of, tidy_table, tree_of, walk, walk_cells)
+from book import (
+    BREAK,
+    HERE,
+    PART_NUMBERS,
+    ROOT,
+    SUBTITLE,
+    TITLE,
+    Book,
+    BookError,
+    arguments,
+    attr,
+    commit_line,
+    copyright_line,
+    document,
+    draws,
+    el,
+    elements,
+    is_checks,
+    pairs_of,
+    pandoc,
+    read_chapters,
+    table_rows,
+    text_of,
+    tidy_table,
+    tree_of,
+    walk,
+    walk_cells,
+)
 
 EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 16, 14, 24  # as they stand on paper
-TEXT_WIDTH = 6.1                                            # inches
-FIGURE_WIDTH = 7.2                                          # inches of a figure that fills the text
-WIDE_TABLE = 104                                            # characters
-TABLE_SIZE = 8.6                                            # points
-WHOLE_ROWS = 12                                             # a table of no more rows stays on one page
+TEXT_WIDTH = 6.1  # inches
+FIGURE_WIDTH = 7.2  # inches of a figure that fills the text
+WIDE_TABLE = 104  # characters
+TABLE_SIZE = 8.6  # points
+WHOLE_ROWS = 12  # a table of no more rows stays on one page
 
 
 def raw(words: str) -> dict:
@@ -34,6 +61,7 @@ def string(words: str) -> str:
 
 def for_pdf(book: Book, chapter) -> list:
     "The book's own elements as typst."
+
     def change(node):
         t = node['t']
         if t == 'CodeBlock' and 'cell' in node['c'][0][1]:
@@ -48,13 +76,29 @@ def for_pdf(book: Book, chapter) -> list:
             level, (id, _, _), words = node['c']
             return [el('Header', [level, attr(id), [w for w in walk(words, change) if w['t'] != 'Note']])]
         if t == 'Span' and 'equation' in node['c'][0][1]:
-            return [raw_inline(f'#metadata(none) <{node["c"][0][0]}>\n#numbered-equation({string(pairs_of(node)["number"])})['), *node['c'][1], raw_inline(']')]
+            return [
+                raw_inline(
+                    f'#metadata(none) <{node["c"][0][0]}>\n#numbered-equation({string(pairs_of(node)["number"])})['
+                ),
+                *node['c'][1],
+                raw_inline(']'),
+            ]
         if t in ('RawBlock', 'RawInline') and node['c'][0] == 'html':
             return []
-        if t == 'Para' and sum(word['t'] == 'Code' for word in node['c']) > 8:        # a list of names has gaps enough
-            return [el('Plain', [raw_inline('#block[#set par(justify: false)\n'), *walk(node['c'], change), raw_inline(']')])]
+        if t == 'Para' and sum(word['t'] == 'Code' for word in node['c']) > 8:  # a list of names has gaps enough
+            return [
+                el(
+                    'Plain',
+                    [raw_inline('#block[#set par(justify: false)\n'), *walk(node['c'], change), raw_inline(']')],
+                )
+            ]
         if t == 'Para' and len(node['c']) == 1 and node['c'][0]['t'] == 'Strong':
-            return [el('Plain', [raw_inline('#block(sticky: true, above: 1.2em)['), *walk(node['c'], change), raw_inline(']')])]
+            return [
+                el(
+                    'Plain',
+                    [raw_inline('#block(sticky: true, above: 1.2em)['), *walk(node['c'], change), raw_inline(']')],
+                )
+            ]
         if t != 'Div':
             return None
         classes = node['c'][0][1]
@@ -63,10 +107,15 @@ def for_pdf(book: Book, chapter) -> list:
         if 'sound' in classes:
             return [raw(f'#pointer[▷ A sound, to be heard in the pages of this chapter or in {notebook(chapter)}.]')]
         if 'only-html' in classes:
-            return [raw(f'#pointer[An interactive display, to be used in the pages of this chapter or in {notebook(chapter)}.]')]
+            return [
+                raw(
+                    f'#pointer[An interactive display, to be used in the pages of this chapter or in {notebook(chapter)}.]'
+                )
+            ]
         if classes in (['figure'], ['table']):
             return captioned(node, change)
         return None
+
     return walk(copy.deepcopy(chapter.blocks), change)
 
 
@@ -76,7 +125,9 @@ def notebook(chapter) -> str:
 
 def picture(node: dict) -> str:
     inches, (target, _) = float(dict(node['c'][0][2]).get('inches', TEXT_WIDTH)), node['c'][2]
-    width = min(TEXT_WIDTH, inches * TEXT_WIDTH / FIGURE_WIDTH) if not target.endswith('.svg') else min(TEXT_WIDTH, inches)
+    width = (
+        min(TEXT_WIDTH, inches * TEXT_WIDTH / FIGURE_WIDTH) if not target.endswith('.svg') else min(TEXT_WIDTH, inches)
+    )
     return f'#picture({string(target)}, {width:.2f}in, {string(" ".join(text_of(node["c"][1]).split()))})'
 
 
@@ -84,8 +135,14 @@ def captioned(node: dict, change) -> list:
     (id, classes, _), (caption, *body) = node['c'][0], node['c'][1]
     kind = 'fig' if classes == ['figure'] else 'tbl'
     words = walk(caption['c'][1][0]['c'], change)
-    return [el('Plain', [raw_inline(f'#numbered("{kind}", {string(pairs_of(node)["number"])}, ['), *words, raw_inline('])[')]),
-            *walk(body, change), raw(f'] <{id}>')]
+    return [
+        el(
+            'Plain',
+            [raw_inline(f'#numbered("{kind}", {string(pairs_of(node)["number"])}, ['), *words, raw_inline('])[')],
+        ),
+        *walk(body, change),
+        raw(f'] <{id}>'),
+    ]
 
 
 def code(node: dict, chapter) -> list:
@@ -98,7 +155,14 @@ def code(node: dict, chapter) -> list:
     private = all(n.startswith('_') for n in names.split(', ')) if names else False
     folded = '\n'.join(wrapped(line) for line in shown.split('\n'))
     height = folded.count('\n') + 1
-    wanted = kind == 'export' and height <= EXPORT_LINES and not private and not draws(source) or (kind == 'plain' or announced) and height <= PLAIN_LINES
+    wanted = (
+        kind == 'export'
+        and height <= EXPORT_LINES
+        and not private
+        and not draws(source)
+        or (kind == 'plain' or announced)
+        and height <= PLAIN_LINES
+    )
     if (pairs['book'] == 'show' or wanted) and shown:
         return [el('CodeBlock', [attr('', ['python']), folded])]
     if kind == 'export' and names and not private:
@@ -112,7 +176,7 @@ def without_asserts(source: str) -> str:
     lines = source.split('\n')
     for node in reversed(tree_of(source).body):
         if is_checks(ast.unparse(node)) and not isinstance(node, (ast.Import, ast.ImportFrom)):
-            del lines[node.lineno - 1:node.end_lineno]
+            del lines[node.lineno - 1 : node.end_lineno]
     return '\n'.join(lines).strip('\n')
 
 
@@ -121,11 +185,11 @@ def wrapped(line: str, width: int = 98) -> str:
     if len(line) <= width:
         return line
     indent = ' ' * min(len(line) - len(line.lstrip()) + 8, width // 3)
-    comment = re.search(r'(^|\s)#\s', line)                        # what goes on after it is a comment too
+    comment = re.search(r'(^|\s)#\s', line)  # what goes on after it is a comment too
     out, line = [], line.rstrip()
     while len(line) > width:
         cut = max(line.rfind(', ', 0, width) + 1, line.rfind(' ', 0, width))
-        if cut <= max(len(line) - len(line.lstrip()), width // 3):      # one long word
+        if cut <= max(len(line) - len(line.lstrip()), width // 3):  # one long word
             cut = max([line.rfind(sign, 0, width) + 1 for sign in '([{.,='] + [0])
             if cut <= width // 3:
                 cut = width
@@ -138,7 +202,7 @@ def wrapped(line: str, width: int = 98) -> str:
 def printed(node: dict) -> list:
     lines = [piece for line in node['c'][1].split('\n') for piece in wrapped(line, 96).split('\n')]
     if len(lines) > PRINTED_LINES:
-        lines = [*lines[:PRINTED_LINES - 1], f'… and {len(lines) - PRINTED_LINES + 1} more lines']
+        lines = [*lines[: PRINTED_LINES - 1], f'… and {len(lines) - PRINTED_LINES + 1} more lines']
     return [raw(f'#printed({string(chr(10).join(map(spelt, lines)))})')]
 
 
@@ -149,7 +213,7 @@ def spelt(words: str) -> str:
 
 def breadth(word: str) -> float:
     "Of a word in small letters; capitals are wider."
-    return len(word) + .35 * sum(c.isupper() or c in '+%≈' for c in word)
+    return len(word) + 0.35 * sum(c.isupper() or c in '+%≈' for c in word)
 
 
 def table(node: dict, change) -> list:
@@ -169,8 +233,8 @@ def table(node: dict, change) -> list:
         least = [min(w, word) + 2 for w, word in zip(widths, words)]
         spare = WIDE_TABLE - sum(least)
         if spare < 0:
-            size, spare = max(.6, WIDE_TABLE / sum(least)) * TABLE_SIZE, 0
-        wants = [max(w + 2 - l, 0) ** .7 for w, l in zip(widths, least)]
+            size, spare = max(0.6, WIDE_TABLE / sum(least)) * TABLE_SIZE, 0
+        wants = [max(w + 2 - l, 0) ** 0.7 for w, l in zip(widths, least)]
         wish = [l + spare * want / (sum(wants) or 1) for l, want in zip(least, wants)]
         for j, spec in enumerate(node['c'][2]):
             spec[1] = el('ColWidth', round(wish[j] / sum(wish), 4))
@@ -182,8 +246,9 @@ def table(node: dict, change) -> list:
 
 # ---- the whole book
 
+
 def typst_of(blocks: list) -> str:
-    blocks = walk(blocks, lambda node: node['c'][1] if node['t'] == 'Cite' else None)      # citeproc has written them out
+    blocks = walk(blocks, lambda node: node['c'][1] if node['t'] == 'Cite' else None)  # citeproc has written them out
     return pandoc(document(blocks), '-f', 'json', '-t', 'typst', '--wrap=none', '--syntax-highlighting=idiomatic')
 
 
@@ -194,10 +259,22 @@ def labels_in(source: str) -> set:
 def source_of(book: Book) -> str:
     "The whole book in typst."
     commit, date = commit_line()
-    edition = ' · '.join(filter(None, [date, f'commit {commit}' if commit else '', 'every figure, table and number is made by the code of its chapter']))
+    edition = ' · '.join(
+        filter(
+            None,
+            [
+                date,
+                f'commit {commit}' if commit else '',
+                'every figure, table and number is made by the code of its chapter',
+            ],
+        )
+    )
     acronyms = ''.join(f'({string(a)}, {string(b)}),' for a, b in book.acronyms)
-    out = [f'#let book-title = {string(TITLE)}\n#let book-subtitle = {string(SUBTITLE)}\n#let book-author = {string(copyright_line())}\n#let book-edition = {string(edition)}\n'
-           f'#let acronyms = ({acronyms})\n#let h1-gap = h(0.8em)\n', (HERE / 'book.typ').read_text(encoding='utf-8')]
+    out = [
+        f'#let book-title = {string(TITLE)}\n#let book-subtitle = {string(SUBTITLE)}\n#let book-author = {string(copyright_line())}\n#let book-edition = {string(edition)}\n'
+        f'#let acronyms = ({acronyms})\n#let h1-gap = h(0.8em)\n',
+        (HERE / 'book.typ').read_text(encoding='utf-8'),
+    ]
     part, in_appendix = None, False
     for chapter in book.chapters:
         if chapter.appendix and not in_appendix:
@@ -208,7 +285,9 @@ def source_of(book: Book) -> str:
             out.append(f'#part({string(PART_NUMBERS.get(chapter.part, ""))})[{chapter.part}][{names}]\n')
             part = chapter.part
         if chapter.appendix and not in_appendix:
-            out.append('#set heading(numbering: "A.1")\n#counter(heading).update(0)\n#chapter-word.update("Appendix")\n')
+            out.append(
+                '#set heading(numbering: "A.1")\n#counter(heading).update(0)\n#chapter-word.update("Appendix")\n'
+            )
             in_appendix = True
         front = [el('Header', [1, attr(f'sec-{chapter.slug}'), chapter.title])]
         if chapter.summary:
@@ -227,15 +306,28 @@ def bibliography(book: Book) -> str:
     def entry(node):
         if node['t'] == 'Div' and 'csl-entry' in node['c'][0][1]:
             left, right = node['c'][1][0]['c'][0], node['c'][1][0]['c'][1:]
-            return [el('Plain', [raw_inline('#block(above: 0.7em, below: 0.7em)[#grid(columns: (2.4em, 1fr), ['), left, raw_inline('], ['), *right, raw_inline(f'])] <{node["c"][0][0]}>')])]
+            return [
+                el(
+                    'Plain',
+                    [
+                        raw_inline('#block(above: 0.7em, below: 0.7em)[#grid(columns: (2.4em, 1fr), ['),
+                        left,
+                        raw_inline('], ['),
+                        *right,
+                        raw_inline(f'])] <{node["c"][0][0]}>'),
+                    ],
+                )
+            ]
         if node['t'] == 'Span' and node['c'][0][1] in (['csl-left-margin'], ['csl-right-inline']):
             return node['c'][1]
+
     body = typst_of(walk(copy.deepcopy(book.references), lambda n: entry(n)))
     return f'#heading(level: 1, numbering: none)[Bibliography] <sec-bibliography>\n#[\n#set par(justify: false)\n#set text(size: 9.4pt)\n{body}\n]\n'
 
 
 def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
     import typst
+
     work = folder / 'typst'
     shutil.rmtree(work, ignore_errors=True)
     (work / 'images').mkdir(parents=True)
@@ -245,7 +337,13 @@ def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
         source = source.replace(f'{sign}.circle', f'{sign}.o')
     (work / 'book.typ').write_text(source, encoding='utf-8')
     try:
-        pdf, warnings = typst.compile_with_warnings(str(work / 'book.typ'), root=str(work), font_paths=[str(font_folder())], ignore_system_fonts=True, pdf_standards=[])
+        pdf, warnings = typst.compile_with_warnings(
+            str(work / 'book.typ'),
+            root=str(work),
+            font_paths=[str(font_folder())],
+            ignore_system_fonts=True,
+            pdf_standards=[],
+        )
     except typst.TypstError as error:
         raise BookError(f'{work / "book.typ"}: {" ".join(str(error).split())[:600]}') from None
     path = folder / 'drumnb.pdf'
@@ -256,7 +354,12 @@ def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
 @cache
 def known_characters() -> set:
     from fontTools.ttLib import TTFont
-    return {c for name in ('DejaVuSans', 'DejaVuSansMono', 'STIXGeneral') for c in TTFont(font_folder() / f'{name}.ttf', lazy=True).getBestCmap()}
+
+    return {
+        c
+        for name in ('DejaVuSans', 'DejaVuSansMono', 'STIXGeneral')
+        for c in TTFont(font_folder() / f'{name}.ttf', lazy=True).getBestCmap()
+    }
 
 
 def has_glyph(c: str) -> bool:
@@ -270,6 +373,7 @@ def unprintable(source: str) -> list[str]:
 
 def font_folder() -> Path:
     import matplotlib
+
     return Path(matplotlib.get_data_path()) / 'fonts/ttf'
 
 
