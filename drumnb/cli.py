@@ -113,7 +113,8 @@ def _run(args):
 # %% ../nbs/77_cli.ipynb #8718fc32
 def _study(args):
     "Run the grid of a study and print its table."
-    from drumnb.experiments.experiments import check_data, check_names, run_batch, split_names, study_jobs
+    from drumnb.core import check_names
+    from drumnb.experiments.experiments import check_data, run_batch, split_names, study_jobs
     from drumnb.studies.core import STUDIES
     from drumnb.studies.dataset_study import RUNS, planned_jobs
 

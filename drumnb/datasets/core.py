@@ -13,7 +13,6 @@ import difflib
 import functools
 import hashlib
 import importlib
-import importlib.resources
 import shutil
 import tarfile
 import urllib.parse
@@ -30,7 +29,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .. import audio
-from ..core import DrumnbError, atomic_path, content_key, data_home, progress, results_home
+from ..core import DrumnbError, atomic_path, content_key, data_file, data_home, progress, results_home
 from ..drums import DRUMS5
 
 # %% ../../nbs/30_datasets.ipynb #6f252b2a
@@ -449,7 +448,7 @@ def package_table(
     name: str,  # 'enst_mdb_splits', 'groove_checksums'…
 ) -> pd.DataFrame:
     "A table of published facts that comes with the package (drumnb/data)."
-    return pd.read_csv(importlib.resources.files('drumnb') / 'data' / f'{name}.csv')
+    return pd.read_csv(data_file(f'{name}.csv'))
 
 
 def published_checksums(

@@ -4,20 +4,19 @@
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'PROFILES', 'WHERE', 'RECIPE', 'COLUMNS', 'TOLERANCES', 'OFFSETS', 'TEMPLATES', 'RESULT_MIME', 'MAKERS',
-           'parse_value', 'unknown_name', 'check_names', 'Experiment', 'config_of', 'key_of', 'run_name', 'short_name',
-           'split_names', 'experiment', 'resolve', 'train_config', 'build_model', 'drum_vocabulary', 'limited',
-           'check_experiment', 'Result', 'result_path', 'save_result', 'load_result', 'code_version', 'versions',
-           'tracks_for', 'all_tracks', 'data_fingerprint', 'finished', 'run_lock', 'follow_parent', 'RunData',
-           'prepare_data', 'train_parts', 'absent_tracks', 'make_source', 'make_validate', 'store_activations',
-           'picked', 'train_model', 'note_status', 'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs',
-           'model_outputs', 'inference_speed', 'trained', 'run_experiment', 'describe_run', 'excerpt', 'find_template',
-           'template_parameters', 'settings_of', 'publish', 'published', 'fulfils', 'check_published', 'run_notebook',
-           'Job', 'make_job', 'run_job', 'check_data', 'prepare_jobs', 'forget', 'run_batch', 'study_jobs']
+           'parse_value', 'Experiment', 'config_of', 'key_of', 'run_name', 'short_name', 'split_names', 'experiment',
+           'resolve', 'train_config', 'build_model', 'drum_vocabulary', 'limited', 'check_experiment', 'Result',
+           'result_path', 'save_result', 'load_result', 'code_version', 'versions', 'tracks_for', 'all_tracks',
+           'data_fingerprint', 'finished', 'run_lock', 'follow_parent', 'RunData', 'prepare_data', 'train_parts',
+           'absent_tracks', 'make_source', 'make_validate', 'store_activations', 'picked', 'train_model', 'note_status',
+           'decide_threshold', 'timing_of', 'score_model', 'sampled_outputs', 'model_outputs', 'inference_speed',
+           'trained', 'run_experiment', 'describe_run', 'excerpt', 'find_template', 'template_parameters',
+           'settings_of', 'publish', 'published', 'fulfils', 'check_published', 'run_notebook', 'Job', 'make_job',
+           'run_job', 'check_data', 'prepare_jobs', 'forget', 'run_batch', 'study_jobs']
 
 # %% ../../nbs/46_experiments.ipynb #53c9d159
 import ast
 import contextlib
-import difflib
 import fcntl
 import hashlib
 import importlib
@@ -45,6 +44,7 @@ import yaml
 from drumnb.core import (
     DrumnbError,
     atomic_path,
+    check_names,
     content_key,
     get_logger,
     progress,
@@ -52,6 +52,7 @@ from drumnb.core import (
     read_json,
     results_home,
     runs_home,
+    unknown_name,
     write_json,
 )
 
@@ -114,25 +115,6 @@ def parse_value(
     except yaml.YAMLError:
         return value
     return parse_value(parsed) if isinstance(parsed, (dict, list)) else value if parsed is None else parsed
-
-# %% ../../nbs/46_experiments.ipynb #7f95e213
-def unknown_name(
-    kind: str,  # What the word should have named, for example 'architecture'
-    name: str,  # The word
-    known,  # The words that exist
-) -> DrumnbError:
-    "The error for a word that names nothing, with the nearest one that does."
-    known = sorted(map(str, known))
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f" did you mean '{near[0]}'?" if near else ''
-    return DrumnbError(f"unknown {kind} '{name}';{hint} known: {', '.join(known) or 'none'}")
-
-# %% ../../nbs/46_experiments.ipynb #e9ad8d7a
-def check_names(kind: str, names, known):
-    "Raise `unknown_name` for the first of `names` that is not among `known`."
-    for name in names:
-        if name not in known:
-            raise unknown_name(kind, name, known)
 
 # %% ../../nbs/46_experiments.ipynb #3e93fabb
 PROTOCOLS = (

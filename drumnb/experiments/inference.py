@@ -18,10 +18,9 @@ import torch
 from scipy.optimize import minimize
 from torch import nn
 
-from ..core import DrumnbError, progress
+from ..core import DrumnbError, progress, require
 from ..drums import DRUMS5
 from ..metrics import count, match
-from ..models.layers import require
 from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
 
 # %% ../../nbs/43_inference.ipynb #1ea9f0f4

@@ -26,7 +26,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import DrumnbError, content_key, get_logger, progress, read_json, runs_home, use_style, write_json
+from drumnb.core import (
+    DrumnbError,
+    check_names,
+    content_key,
+    get_logger,
+    progress,
+    read_json,
+    runs_home,
+    use_style,
+    write_json,
+)
 from ..datasets.core import assert_disjoint_groups
 
 # %% ../../nbs/48_search.ipynb #f3ab7130
@@ -35,7 +45,6 @@ from drumnb.experiments.experiments import (
     Result,
     _check_room,
     _start_ray,
-    check_names,
     config_of,
     describe_run,
     experiment,

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from .layers import ConvFront, bins_after, require, require_positive
+from ..core import require, require_positive
+from .layers import ConvFront, bins_after
 
 # %% ../../nbs/22_cnn.ipynb #c12a476d
 @dataclass(frozen=True)

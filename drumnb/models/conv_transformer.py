@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from .layers import ConvFront, Transformer, bins_after, require, require_positive, require_transformer
+from ..core import require, require_positive
+from .layers import ConvFront, Transformer, bins_after, require_transformer
 
 # %% ../../nbs/24_conv_transformer.ipynb #91c4ec34
 @dataclass(frozen=True)

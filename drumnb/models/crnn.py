@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from .layers import ConvFront, ConvFront1d, Recurrent, require, require_positive
+from ..core import require, require_positive
+from .layers import ConvFront, ConvFront1d, Recurrent
 
 # %% ../../nbs/23_crnn.ipynb #cf3736b2
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..core import DrumnbError, atomic_path, write_text
-from .layers import count_parameters, require
+from ..core import DrumnbError, atomic_path, require, write_text
+from .layers import count_parameters
 
 # %% ../../nbs/26_registry.ipynb #226d964a
 MODELS = {

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from .layers import Recurrent, require, require_positive
+from ..core import require, require_positive
+from .layers import Recurrent
 
 # %% ../../nbs/21_rnn.ipynb #0ebef51e
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from .layers import Transformer, require, require_positive, require_transformer
+from ..core import require, require_positive
+from .layers import Transformer, require_transformer
 
 # %% ../../nbs/25_vit.ipynb #b828c3e1
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ __all__ = ['THESIS', 'COMBINATIONS', 'RENDERED', 'HELD', 'RUNS', 'thesis_runs', 
 # %% ../../nbs/62_dataset_study.ipynb #7a2691f0
 import re
 
+from ..core import check_names
 from ..datasets.core import get_dataset
-from ..experiments.experiments import check_names, make_job, parse_value
+from ..experiments.experiments import make_job, parse_value
 
 # %% ../../nbs/62_dataset_study.ipynb #6eb297ab
 THESIS = ('enst_mdb', 'egmd', 'slakh', 'adtof_yt')

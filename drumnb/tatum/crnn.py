@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core import DrumnbError
+from ..core import DrumnbError, require, require_positive
 from ..experiments.inference import chunk_windows
 from ..experiments.training import load_checkpoint, save_checkpoint
-from ..models.layers import ConvFront, ConvFront1d, Recurrent, require, require_positive
+from ..models.layers import ConvFront, ConvFront1d, Recurrent
 from ..models.registry import MODELS, make_model
 from ..spectrograms import FPS
 from .grid import TatumGrid

@@ -26,7 +26,17 @@ import torch
 from torch import nn
 
 # %% ../../nbs/56_tatum_experiments.ipynb #f9e79822
-from ..core import DrumnbError, cache_home, content_key, progress, read_json, rng_for, runs_home, write_json
+from drumnb.core import (
+    DrumnbError,
+    cache_home,
+    check_names,
+    content_key,
+    progress,
+    read_json,
+    rng_for,
+    runs_home,
+    write_json,
+)
 from ..datasets.core import Track, assert_disjoint_groups, dataset_class, file_fingerprint, get_dataset
 from ..drums import vocabulary as as_vocabulary
 
@@ -34,7 +44,6 @@ from ..drums import vocabulary as as_vocabulary
 from drumnb.experiments.experiments import (
     COLUMNS,
     Result,
-    check_names,
     code_version,
     data_fingerprint,
     finished,

@@ -20,7 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core import DrumnbError, atomic_path, cache_home, content_key, progress, rng_for, use_style
+from drumnb.core import (
+    DrumnbError,
+    atomic_path,
+    cache_home,
+    content_key,
+    progress,
+    require,
+    require_positive,
+    rng_for,
+    use_style,
+)
 from ..datasets.core import get_dataset
 from ..drums import COLORS, DRUMS3
 
@@ -28,7 +38,6 @@ from ..drums import COLORS, DRUMS3
 from ..drums import vocabulary as as_vocabulary
 from ..experiments.experiments import Result
 from ..experiments.training import load_checkpoint, save_checkpoint
-from ..models.layers import require, require_positive
 from ..rendering.grooves import compose_part
 from .grid import TatumGrid, quantise, save_rows
 

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core import DrumnbError, progress, rng_for, use_style
+from ..core import DrumnbError, progress, require, require_positive, rng_for, use_style
 from ..drums import DRUMS3
 
 # %% ../../nbs/54_regularised_training.ipynb #e965f1cf
@@ -29,7 +29,6 @@ from ..drums import vocabulary as as_vocabulary
 from ..experiments.inference import activations
 from ..experiments.training import load_checkpoint, save_checkpoint
 from ..metrics import micro_f1
-from ..models.layers import require, require_positive
 from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
 from ..spectrograms import FPS
 from .crnn import TatumCRNN, tatum_activations, tatum_batch

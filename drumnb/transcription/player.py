@@ -8,7 +8,6 @@ __all__ = ['PLAYER_SHOTS', 'player_shot', 'pack_recording', 'bars_to_check', 'pa
 # %% ../../nbs/74_player.ipynb #dd2780e6
 import base64
 import html
-import importlib.resources
 import io
 import json
 import re
@@ -22,7 +21,7 @@ import soxr
 
 # %% ../../nbs/74_player.ipynb #fccb8965
 from ..audio import SAMPLE_RATE, _blocks, _open
-from ..core import write_text
+from ..core import data_file, write_text
 from ..drums import COLORS, NAMES
 from ..rendering.kits import procedural_kit
 from .engraving import DOUBTFUL, engrave
@@ -167,7 +166,7 @@ def player_page(
     recording: bool = True,  # Whether the recording goes in
 ) -> str:  # HTML
     "The player as one page of text."
-    template = importlib.resources.files('drumnb') / 'data' / 'player.html'
+    template = data_file('player.html')
     data = (
         json.dumps(page_data(transcription), separators=(',', ':'))
         .replace('&', '\\u0026')

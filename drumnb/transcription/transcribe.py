@@ -12,7 +12,6 @@ __all__ = ['BEAT_WEIGHTS', 'METERS', 'GRIDS', 'GRIDS_COMPOUND', 'FLAM', 'WRITERS
            'transcribe_file', 'transcribe_files']
 
 # %% ../../nbs/70_transcribe.ipynb #0927d077
-import importlib.resources
 import os
 import re
 from collections.abc import Iterator
@@ -32,7 +31,17 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import savgol_filter
 
 from ..audio import SAMPLE_RATE, _blocks, _open, load
-from ..core import DrumnbError, atomic_path, content_key, get_logger, progress, read_json, write_json, write_text
+from drumnb.core import (
+    DrumnbError,
+    atomic_path,
+    content_key,
+    data_file,
+    get_logger,
+    progress,
+    read_json,
+    write_json,
+    write_text,
+)
 from ..drums import DRUMS5, MIDI_PITCH
 from ..drums import vocabulary as as_vocabulary
 from ..experiments.frames import Normaliser
@@ -154,7 +163,7 @@ class Transcriber:
 # %% ../../nbs/70_transcribe.ipynb #336ee123
 def shipped_weights() -> list:  # Paths, oldest version first
     "Weights that came with the package."
-    folder = importlib.resources.files('drumnb') / 'data' / 'weights'
+    folder = data_file('weights')
     number = lambda p: [int(n) for n in re.findall(r'\d+', p.stem)]
     return sorted(folder.glob('*.safetensors'), key=lambda p: (number(p), p.stem))
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .. import audio
-from ..core import DrumnbError, results_home, rng_for, runs_home, write_text
+from ..core import DrumnbError, data_file, results_home, rng_for, runs_home, write_text
 
 # %% ../../nbs/75_weights.ipynb #758d42e2
 from ..datasets.core import get_dataset
@@ -117,9 +117,7 @@ def write_small(
 
 # %% ../../nbs/75_weights.ipynb #4181e498
 def _kit_table():
-    import drumnb
-
-    return pd.read_csv(Path(drumnb.__file__).parent / 'data' / 'kit_licences.csv').set_index('kit')
+    return pd.read_csv(data_file('kit_licences.csv')).set_index('kit')
 
 
 def _digest(path):  # of a file, or of the names and contents of a folder's files
@@ -539,7 +537,7 @@ def ship(
     results = [find_result(r) for r in ([run] if isinstance(run, (str, Path)) else run)]
     result, exp = results[0], experiment_of(results[0])
     sources = [Path(model)] if model else [runs_home() / r.study / r.run / 'model.safetensors' for r in results]
-    folder = Path(folder) if folder else Path(__import__('drumnb').__file__).parent / 'data' / 'weights'
+    folder = Path(folder) if folder else data_file('weights')
     before = sorted(folder.glob('*.safetensors'))
     number = version or 1 + max([int(n) for p in before for n in re.findall(r'\d+$', p.stem)], default=0)
     trained, meta = load_model(sources[0]) if len(sources) == 1 else answer_together(sources)
