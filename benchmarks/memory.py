@@ -97,7 +97,7 @@ def prepare_hours(source: str, hours: float, workers: int):
     "The child's work: prepare that many hours into a cache that is thrown away, and say what memory it started from and ended with."
     import psutil
 
-    from drumnb.experiments.frames import prepare
+    from drumnb.experiments.features import prepare
     from drumnb.spectrograms import LogSpec
 
     tracks = [SOURCES[source][0](i) for i in range(round(hours * 3600 / TRACK_SECONDS))]

@@ -65,7 +65,7 @@ def _validate(args):
 def _prepare(args):
     "Compute the features of data sets ahead of the first run."
     from drumnb.datasets.core import get_dataset
-    from drumnb.experiments.frames import plan, prepare
+    from drumnb.experiments.features import plan, prepare
 
     for name in args.names:
         tracks = get_dataset(name).tracks(present_only=args.present_only)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import ARTICULATIONS, DRUMS5
-from drumnb.experiments.frames import Augmentation, Entry, FrameStore, Performance, SampledSource, Windows
+from drumnb.experiments.batches import Augmentation, Performance, SampledSource, Windows
+from drumnb.experiments.features import Entry, FrameStore
 from drumnb.onsets import Hits
 from drumnb.rendering.drum_sampler import (
     PLATES,

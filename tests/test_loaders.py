@@ -248,7 +248,7 @@ def test_unannotated_drums_are_not_scored(monkeypatch):
     from types import SimpleNamespace
 
     from drumnb.experiments import experiments
-    from drumnb.experiments.frames import Entry
+    from drumnb.experiments.features import Entry
     from drumnb.onsets import Onsets
 
     entry = Entry('a', 'toy', 'test', 200, {}, {}, Onsets.make([0.5, 1.0], ['KD', 'SD']), (), annotated=('KD', 'SD'))

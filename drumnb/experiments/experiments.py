@@ -61,18 +61,17 @@ from ..datasets.core import assert_disjoint_groups, dataset_names, get_dataset
 from ..drums import vocabulary
 
 # %% ../../nbs/46_experiments.ipynb #758203c8
-from drumnb.experiments.frames import (
+from drumnb.experiments.batches import (
     Augmentation,
     BatchSource,
-    FrameStore,
     Normaliser,
     Performance,
     SampledSource,
     Windows,
     fit_normaliser,
     frame_weights,
-    prepare,
 )
+from .features import FrameStore, prepare
 
 # %% ../../nbs/46_experiments.ipynb #be1e5ced
 from drumnb.experiments.inference import (
@@ -226,11 +225,11 @@ class Experiment:
     profile: str = 'quick'  # A name of `PROFILES`, which fills in what was left open
     epochs: int = 12  # At most; early stopping may end sooner
     training: dict = field(default_factory=dict)  # Fields of `experiments.training.TrainConfig`
-    windows: dict = field(default_factory=dict)  # Fields of `experiments.frames.Windows`: frames, batch, mode, …
+    windows: dict = field(default_factory=dict)  # Fields of `experiments.batches.Windows`: frames, batch, mode, …
     mixing: bool = False  # Train on mixtures made in the filter bank; needs drums and accompaniment apart
     augmentation: dict = field(
         default_factory=dict
-    )  # Fields of `experiments.frames.Augmentation`, for mixing and sampling
+    )  # Fields of `experiments.batches.Augmentation`, for mixing and sampling
     sampling: dict = field(
         default_factory=dict
     )  # Fields of `rendering.drum_sampler.Sampling`: drums are then played on the fly, on other kits in every crop

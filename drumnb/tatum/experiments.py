@@ -59,7 +59,8 @@ from drumnb.experiments.experiments import (
 )
 
 # %% ../../nbs/56_tatum_experiments.ipynb #d2950c48
-from ..experiments.frames import FrameStore, Normaliser, prepare
+from ..experiments.batches import Normaliser
+from ..experiments.features import FrameStore, prepare
 from ..experiments.training import set_threads
 from ..metrics import count
 from ..models.registry import make_model

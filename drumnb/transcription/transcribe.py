@@ -44,7 +44,7 @@ from drumnb.core import (
 )
 from ..drums import DRUMS5, MIDI_PITCH
 from ..drums import vocabulary as as_vocabulary
-from ..experiments.frames import Normaliser
+from ..experiments.batches import Normaliser
 
 # %% ../../nbs/70_transcribe.ipynb #b7f3990e
 from drumnb.experiments.inference import (

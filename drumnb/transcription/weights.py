@@ -35,7 +35,8 @@ from drumnb.experiments.experiments import (
     store_activations,
     tracks_for,
 )
-from ..experiments.frames import FrameStore, Normaliser, prepare
+from ..experiments.batches import Normaliser
+from ..experiments.features import FrameStore, prepare
 
 # %% ../../nbs/75_weights.ipynb #d64dd3a1
 from drumnb.experiments.inference import (
