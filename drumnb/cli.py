@@ -101,7 +101,7 @@ def _report(outcomes, jobs):
 # %% ../nbs/77_cli.ipynb #1f0cb162
 def _run(args):
     "Run one template."
-    from drumnb.experiments.experiments import check_data, make_job, run_batch
+    from drumnb.experiments.runner import check_data, make_job, run_batch
 
     job = make_job(args.template, **read_settings(args.parameters))
     check_data([job])
@@ -114,7 +114,8 @@ def _run(args):
 def _study(args):
     "Run the grid of a study and print its table."
     from drumnb.core import check_names
-    from drumnb.experiments.experiments import check_data, run_batch, split_names, study_jobs
+    from drumnb.experiments.recipes import split_names
+    from drumnb.experiments.runner import check_data, run_batch, study_jobs
     from drumnb.studies.core import STUDIES
     from drumnb.studies.dataset_study import RUNS, planned_jobs
 
@@ -189,7 +190,8 @@ def _search(args):
 # %% ../nbs/77_cli.ipynb #5a69ddc6
 def _again(s, best):
     "The command that trains the settings of a trial and scores them on test tracks."
-    from drumnb.experiments.experiments import load_result, parse_value, result_path
+    from drumnb.experiments.recipes import parse_value
+    from drumnb.experiments.results import load_result, result_path
 
     config = load_result(result_path(s.study, best['run'])).config
     chosen = {
@@ -207,7 +209,8 @@ def _again(s, best):
 def _print_scores(jobs):
     import pandas as pd
 
-    from drumnb.experiments.experiments import load_result, short_name
+    from drumnb.experiments.recipes import short_name
+    from drumnb.experiments.results import load_result
     from drumnb.studies.core import score_table
 
     rows = pd.concat([load_result(j.result).rows for j in jobs], ignore_index=True)

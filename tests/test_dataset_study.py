@@ -7,15 +7,10 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
 from drumnb.datasets.core import write_standin
-from drumnb.experiments.experiments import (
-    OFFSETS,
-    TOLERANCES,
-    all_tracks,
-    check_data,
-    limited,
-    run_experiment,
-    timing_of,
-)
+from drumnb.experiments.experiment import all_tracks, run_experiment
+from drumnb.experiments.recipes import limited
+from drumnb.experiments.results import OFFSETS, TOLERANCES, timing_of
+from drumnb.experiments.runner import check_data
 from drumnb.onsets import Onsets
 from drumnb.studies.dataset_study import (
     COMBINATIONS,

@@ -15,31 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drumnb.core import DrumnbError, results_home, rng_for, runs_home, write_json
+from drumnb.core import DrumnbError, project_root, results_home, rng_for, runs_home, write_json
 from drumnb.datasets.core import Dataset, register
-from drumnb.experiments import experiments
-from drumnb.experiments.experiments import (
-    COLUMNS,
-    PROTOCOLS,
-    WHERE,
-    Experiment,
-    Job,
-    Result,
-    experiment,
-    load_result,
-    make_job,
-    parse_value,
-    run_batch,
-    run_experiment,
-    run_lock,
-    run_notebook,
-    save_result,
-    split_names,
-    template_parameters,
-)
+from drumnb.experiments import experiment as frame
+from drumnb.experiments import results
+from drumnb.experiments.experiment import run_experiment
+from drumnb.experiments.recipes import PROTOCOLS, WHERE, Experiment, experiment, parse_value, split_names
+from drumnb.experiments.results import COLUMNS, Result, load_result, run_lock, save_result
+from drumnb.experiments.runner import Job, make_job, run_batch, run_notebook, template_parameters
 from drumnb.onsets import Onsets
 
-MIME = experiments.RESULT_MIME
+MIME = results.RESULT_MIME
 # A template that leaves a result as a real one does, without the cost of importing the library.
 TOY = [
     'value = 1\nseconds = 0',
@@ -285,7 +271,7 @@ def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
     path = template(tmp_path / 'toy.ipynb')
     jobs = [toy_job(path, 1), toy_job(path, 3, seconds=60), toy_job(path, 4)]
     code = f'from tests.test_experiments import *; run_batch([toy_job({str(path)!r}, 1), toy_job({str(path)!r}, 3, seconds=60)])'
-    root = experiments.project_root()
+    root = project_root()
     process = subprocess.Popen(
         [sys.executable, '-c', code], cwd=root, stderr=subprocess.DEVNULL, env=os.environ | dict(PYTHONPATH=str(root))
     )
@@ -303,7 +289,7 @@ def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
 
 
 def test_a_lock_dies_with_its_holder(tmp_path):
-    code = f"import time\nfrom drumnb.experiments.experiments import run_lock\nwith run_lock({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
+    code = f"import time\nfrom drumnb.experiments.results import run_lock\nwith run_lock({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == 'held\n'
     with pytest.raises(DrumnbError, match='another process'), run_lock(tmp_path, patience=0.3):
@@ -328,7 +314,7 @@ def test_a_run_broken_off_ends_like_an_unbroken_one(isolated, monkeypatch):
     assert len(whole.rows) == 2 * 5 * len(PROTOCOLS) and run_experiment(exp).reused
     monkeypatch.setenv('DRUMNB_RESULTS', str(isolated / 'results2'))
     monkeypatch.setenv('DRUMNB_RUNS', str(isolated / 'runs2'))
-    note, epochs = experiments.note_status, []
+    note, epochs = results.note_status, []
 
     def dies(folder, text):
         epochs.append(text)
@@ -336,11 +322,11 @@ def test_a_run_broken_off_ends_like_an_unbroken_one(isolated, monkeypatch):
             raise KeyboardInterrupt
         note(folder, text)
 
-    monkeypatch.setattr(experiments, 'note_status', dies)
+    monkeypatch.setattr(frame, 'note_status', dies)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(exp)
     assert not list(results_home().rglob('*.json'))
-    monkeypatch.setattr(experiments, 'note_status', lambda folder, text: epochs.append(text))
+    monkeypatch.setattr(frame, 'note_status', lambda folder, text: epochs.append(text))
     epochs.clear()
     again = run_experiment(exp)
     assert not any('epoch 1/4' in text for text in epochs)  # it went on, it did not start afresh
@@ -373,13 +359,13 @@ def test_a_song_cannot_be_learned_and_scored(isolated):
 
 
 def test_thresholds_by_drum_are_chosen_or_given():
-    from drumnb.experiments.experiments import _validation_f1, decide_threshold, picked
+    from drumnb.experiments.experiment import decide_threshold, picked, validation_f1
 
     ref = Onsets.make([1.0, 2.0], ['KD', 'CY'])
     y = np.zeros((400, 5), np.float32)
     y[100, 0], y[200, 4], y[300, 4] = 0.9, 0.3, 0.2
     exp = experiment(train='synthetic', profile='tiny', threshold='[0.5, 0.5, 0.5, 0.5, 0.25]')
-    assert exp.threshold == [0.5, 0.5, 0.5, 0.5, 0.25] and _validation_f1(exp, [(y, ref)]) == 1
+    assert exp.threshold == [0.5, 0.5, 0.5, 0.5, 0.25] and validation_f1(exp, [(y, ref)]) == 1
     assert (
         decide_threshold(exp, None, None, None) == (0.5, 0.5, 0.5, 0.5, 0.25)
         and len(picked(exp, y, (0.5, 0.5, 0.5, 0.5, 0.25))) == 2
@@ -393,12 +379,12 @@ def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
     "Ray would connect to whatever address it finds noted on this machine, and refuse the number of cores."
     import ray
 
-    from drumnb.experiments.experiments import _start_ray
+    from drumnb.experiments.runner import start_ray
 
     asked = {}
     monkeypatch.setattr(ray, 'init', lambda **settings: asked.update(settings))
     monkeypatch.setenv('RAY_ADDRESS', '192.0.2.1:6379')
-    _start_ray(None, 2)
+    start_ray(None, 2)
     assert asked['address'] == 'local' and asked['num_cpus'] == 2
 
 
@@ -411,6 +397,6 @@ def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypat
         monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
     exp = experiment(train=train, profile='tiny', mixing=True)
     with pytest.raises(DrumnbError, match='-p mixing false'):
-        experiments.make_source(exp, experiments.prepare_data(exp, experiments.all_tracks(exp)))
+        frame.make_source(exp, frame.prepare_data(exp, frame.all_tracks(exp)))
     as_it_is = replace(exp, mixing=False)
-    assert len(experiments.make_source(as_it_is, experiments.prepare_data(as_it_is, experiments.all_tracks(as_it_is))))
+    assert len(frame.make_source(as_it_is, frame.prepare_data(as_it_is, frame.all_tracks(as_it_is))))

@@ -247,15 +247,15 @@ def test_gzip_garbage_is_one_line(tmp_path):
 def test_unannotated_drums_are_not_scored(monkeypatch):
     from types import SimpleNamespace
 
-    from drumnb.experiments import experiments
+    from drumnb.experiments import experiment, recipes
     from drumnb.experiments.features import Entry
     from drumnb.onsets import Onsets
 
     entry = Entry('a', 'toy', 'test', 200, {}, {}, Onsets.make([0.5, 1.0], ['KD', 'SD']), (), annotated=('KD', 'SD'))
     loud = np.zeros((200, 5), np.float32)
     loud[50] = loud[100] = 1.0  # hears all five drums twice
-    monkeypatch.setattr(experiments, 'store_activations', lambda *a: loud)
-    rows = experiments.score_model(
-        experiments.Experiment(protocols=('onset@50',)), None, None, {'toy': SimpleNamespace(entries=[entry])}, 0.5
+    monkeypatch.setattr(experiment, 'store_activations', lambda *a: loud)
+    rows = experiment.score_model(
+        recipes.Experiment(protocols=('onset@50',)), None, None, {'toy': SimpleNamespace(entries=[entry])}, 0.5
     )
     assert sorted(rows['drum']) == ['KD', 'SD'] and rows[['tp', 'fp', 'fn']].sum().tolist() == [2, 2, 0]

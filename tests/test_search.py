@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from drumnb import cli
 from drumnb.core import DrumnbError, results_home, runs_home
 from drumnb.experiments import search as module
-from drumnb.experiments.experiments import load_result, run_batch, study_jobs
+from drumnb.experiments.results import load_result
+from drumnb.experiments.runner import run_batch, study_jobs
 from drumnb.experiments.search import (
     LogUniform,
     explore,

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, rng_for
-from drumnb.experiments.experiments import PROFILES, Result, experiment, save_result
+from drumnb.experiments.recipes import PROFILES, experiment
+from drumnb.experiments.results import Result, save_result
 from drumnb.metrics import micro_f1
 from drumnb.models.registry import MODELS
 from drumnb.onsets import Onsets

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from drumnb.core import DrumnbError
-from drumnb.experiments.experiments import COLUMNS, make_job, result_path
+from drumnb.experiments.results import COLUMNS, result_path
+from drumnb.experiments.runner import make_job
 from drumnb.tatum import experiments
 from drumnb.tatum.crnn import segment_max, tatum_batch
 from drumnb.tatum.experiments import (

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import drumnb
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
-from drumnb.experiments.experiments import experiment, run_experiment
+from drumnb.experiments.experiment import run_experiment
+from drumnb.experiments.recipes import experiment
 from drumnb.models.registry import load_model, make_model
 from drumnb.rendering.kits import KitRef
 from drumnb.spectrograms import LogSpec

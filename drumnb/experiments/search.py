@@ -40,27 +40,10 @@ from drumnb.core import (
 from ..datasets.core import assert_disjoint_groups
 
 # %% ../../nbs/48_search.ipynb #f3ab7130
-from drumnb.experiments.experiments import (
-    Experiment,
-    Result,
-    _check_room,
-    _start_ray,
-    config_of,
-    describe_run,
-    experiment,
-    finished,
-    load_result,
-    note_status,
-    parse_value,
-    prepare_data,
-    result_path,
-    run_lock,
-    save_result,
-    score_model,
-    short_name,
-    tracks_for,
-    trained,
-)
+from .experiment import describe_run, finished, prepare_data, score_model, tracks_for, trained
+from .recipes import Experiment, config_of, experiment, parse_value, short_name
+from .results import Result, load_result, note_status, result_path, run_lock, save_result
+from .runner import check_room, start_ray
 
 # %% ../../nbs/48_search.ipynb #00c9792e
 from .training import TrainConfig
@@ -252,7 +235,7 @@ def ray_session(
     )
     for name, value in patient.items():
         os.environ.setdefault(name, value)  # one line of progress is ours, not Tune's tables
-    if _start_ray(address, cpus) is None:
+    if start_ray(address, cpus) is None:
         raise DrumnbError('Ray did not start on this machine; try again when it is less busy')
     try:
         yield ray
@@ -294,7 +277,7 @@ def _room(ray, at_once, threads, address):  # trials at once and threads of each
         if address
         else share_cores(int(ray.cluster_resources().get('CPU', 1)), at_once, threads)
     )
-    _check_room(ray, threads)
+    check_room(ray, threads)
     return at_once, threads
 
 # %% ../../nbs/48_search.ipynb #a453ea61
@@ -343,7 +326,7 @@ def _quiet():  # Tune warns about its own habits
 
 # %% ../../nbs/48_search.ipynb #726c0330
 def trial_experiment(
-    settings: dict,  # Of `experiments.experiments.experiment`
+    settings: dict,  # Of `experiments.recipes.experiment`
     point: dict,  # Setting of the model or of the training → value
 ) -> Experiment:
     "The experiment of one point of a space."
@@ -417,7 +400,7 @@ def search_trial(
 class Search:
     "A request: which settings of which experiment to vary, how and how often; `search` makes one from a few words."
 
-    settings: dict  # Of `experiments.experiments.experiment`, the same in all trials
+    settings: dict  # Of `experiments.recipes.experiment`, the same in all trials
     space: dict
     method: str = 'optuna'
     trials: int = 15
@@ -449,7 +432,7 @@ def search(
     trials: int | None = None,  # 15 by default; a grid has as many as it has points
     search_seed: int = 0,  # Of the choice of points; `seed` is that of each training
     space: dict = {},  # What differs from `search_space(architecture)`, see `narrow`
-    **settings,  # Of `experiments.experiments.experiment`
+    **settings,  # Of `experiments.recipes.experiment`
 ) -> Search:
     "Make and check a search; `DrumnbError` for what cannot be, before anything runs."
     check_names('search method', [method], METHODS)

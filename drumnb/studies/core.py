@@ -16,7 +16,9 @@ from IPython.display import Markdown
 
 from ..core import DrumnbError, project_root, results_home, use_style
 from ..drums import DRUMS5, NAMES
-from ..experiments.experiments import Experiment, Result, excerpt, load_result
+from ..experiments.experiment import excerpt
+from ..experiments.recipes import Experiment
+from ..experiments.results import Result, load_result
 from ..metrics import bootstrap, macro_f1, match, micro_f1, paired_bootstrap, scores
 from ..onsets import Onsets, plot_activations, to_targets
 from ..spectrograms import FPS
@@ -106,7 +108,7 @@ def recipe_of(config: dict) -> str:  # For example 'all kits, answering, longer'
     return ', '.join(words)
 
 # %% ../../nbs/60_studies.ipynb #9bdf60aa
-def load_results(study: str) -> pd.DataFrame:  # Columns `experiments.experiments.COLUMNS`
+def load_results(study: str) -> pd.DataFrame:  # Columns `experiments.results.COLUMNS`
     "The rows of all runs of a study."
     return pd.concat([r.rows for r in study_results(study)], ignore_index=True)
 
@@ -480,7 +482,7 @@ def learning_curve(
 # %% ../../nbs/60_studies.ipynb #084be806
 def examples(
     results: list[Result], seconds: float = 6.0
-) -> dict:  # architecture → what `experiments.experiments.excerpt` gives
+) -> dict:  # architecture → what `experiments.experiment.excerpt` gives
     "The same stretch of the first test track, heard by the first run of each architecture whose model is on this machine."
     found = {}
     for name in ordered(r.config['architecture'] for r in results):

@@ -11,7 +11,8 @@ import re
 
 from ..core import check_names
 from ..datasets.core import get_dataset
-from ..experiments.experiments import make_job, parse_value
+from ..experiments.recipes import parse_value
+from ..experiments.runner import make_job
 
 # %% ../../nbs/62_dataset_study.ipynb #6eb297ab
 THESIS = ('enst_mdb', 'egmd', 'slakh', 'adtof_yt')
@@ -118,7 +119,7 @@ def planned_jobs(
     seeds=(0,),
     template: str = 'frame',
     **given,  # Settings for all runs
-) -> list:  # of `experiments.experiments.Job`
+) -> list:  # of `experiments.runner.Job`
     "A job for each run of a study and each seed, in the study's order."
     runs = [(r, training_label(dict(r, train=r['train'].split('+')))) for r in RUNS[study]()]
     labels = {label for _, label in runs}  # a table's name means its own line, other names all runs on that set

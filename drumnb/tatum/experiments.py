@@ -41,22 +41,20 @@ from ..datasets.core import Track, assert_disjoint_groups, dataset_class, file_f
 from ..drums import vocabulary as as_vocabulary
 
 # %% ../../nbs/56_tatum_experiments.ipynb #b95f8e77
-from drumnb.experiments.experiments import (
+from ..experiments.experiment import data_fingerprint, finished
+from ..core import check_names
+from ..experiments.recipes import parse_value, short_name, split_names
+from drumnb.experiments.results import (
     COLUMNS,
     Result,
     code_version,
-    data_fingerprint,
-    finished,
     follow_parent,
-    make_job,
     note_status,
-    parse_value,
     run_lock,
     save_result,
-    short_name,
-    split_names,
     versions,
 )
+from ..experiments.runner import make_job
 
 # %% ../../nbs/56_tatum_experiments.ipynb #d2950c48
 from ..experiments.batches import Normaliser

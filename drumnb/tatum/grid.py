@@ -18,7 +18,8 @@ from ..core import DrumnbError, content_key, get_logger, progress, results_home
 from ..datasets.core import get_dataset
 from ..drums import DRUMS3, DRUMS5
 from ..drums import vocabulary as as_vocabulary
-from ..experiments.experiments import COLUMNS, Result, code_version, load_result, save_result, short_name, versions
+from ..experiments.recipes import short_name
+from ..experiments.results import COLUMNS, Result, code_version, load_result, save_result, versions
 from ..onsets import Onsets
 from .beats import BEAT_WINDOW, beats_for, count_beats
 

@@ -26,15 +26,9 @@ from ..core import DrumnbError, data_file, results_home, rng_for, runs_home, wri
 # %% ../../nbs/75_weights.ipynb #758d42e2
 from ..datasets.core import get_dataset
 from ..drums import NAMES
-from drumnb.experiments.experiments import (
-    Experiment,
-    code_version,
-    load_result,
-    sampled_outputs,
-    score_model,
-    store_activations,
-    tracks_for,
-)
+from ..experiments.experiment import sampled_outputs, score_model, store_activations, tracks_for
+from ..experiments.recipes import Experiment
+from ..experiments.results import code_version, load_result
 from ..experiments.batches import Normaliser
 from ..experiments.features import FrameStore, prepare
 
