@@ -11,7 +11,7 @@ from functools import cache
 
 import pandas as pd
 
-from .core import DrumnbError
+from .core import PALETTE, DrumnbError
 
 # %% ../nbs/04_drums.ipynb #0a4e30f7
 DRUMS3 = ('BD', 'SD', 'HH')  # the tatum-level paper
@@ -35,14 +35,14 @@ NAMES = {
 
 # %% ../nbs/04_drums.ipynb #3285311f
 COLORS = {
-    'KD': '#0072B2',
-    'BD': '#0072B2',
-    'SD': '#D55E00',
-    'TT': '#009E73',
-    'HH': '#E69F00',
-    'CY': '#CC79A7',
-    'CR': '#CC79A7',
-    'RD': '#56B4E9',
+    'KD': PALETTE['blue'],
+    'BD': PALETTE['blue'],
+    'SD': PALETTE['vermilion'],
+    'TT': PALETTE['green'],
+    'HH': PALETTE['orange'],
+    'CY': PALETTE['purple'],
+    'CR': PALETTE['purple'],
+    'RD': PALETTE['sky'],
     'BL': '#8C6BB1',
     'CL': '#666666',
 }

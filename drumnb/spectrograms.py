@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['N_FFT', 'HOP', 'FPS', 'FREQUENCIES', 'SPEC_VERSION', 'FEATURES', 'n_frames', 'stft_magnitude', 'log_frequencies',
-           'log_filterbank', 'mel_filterbank', 'LogSpec', 'MelSpec', 'feature_spec', 'plot_spectrogram']
+           'log_filterbank', 'mel_filterbank', 'LogSpec', 'MelSpec', 'feature_spec', 'plot_spectrogram',
+           'stream_features']
 
 # %% ../nbs/03_spectrograms.ipynb #ae6c946a
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import scipy.fft
 
-from .audio import SAMPLE_RATE, rms
+from .audio import SAMPLE_RATE, mono_blocks, rms
 from .core import DrumnbError
 
 # %% ../nbs/03_spectrograms.ipynb #649a3ce7
@@ -216,3 +218,30 @@ def plot_spectrogram(
         yticklabels=[f'{h // 1000}k' if h >= 1000 else f'{h}' for h in hz],
     )
     return ax
+
+# %% ../nbs/03_spectrograms.ipynb #70e0852d
+def stream_features(
+    path: str | Path,  # An audio file
+    spec,  # A feature preset such as `LogSpec`
+) -> tuple[np.ndarray, float]:  # (T, F) float32 magnitudes as of `spec.linear`, and the duration in seconds
+    "Band magnitudes of a whole file in bounded memory; equal to `spec.linear(load(path))`."
+    plain, parts = replace(spec, mul=1.0, rms=None), []
+    buffer, first, done, n, square = np.zeros(0, np.float32), 0, 0, 0, 0.0
+
+    def compute(upto):  # frames done..upto-1; the buffer starts at frame `first`
+        nonlocal buffer, first, done
+        if upto <= done:
+            return
+        parts.append(plain.linear(buffer)[done - first : upto - first])
+        keep = max(0, upto - N_FFT // HOP)
+        buffer, first, done = buffer[(keep - first) * HOP :], keep, upto
+
+    for x in mono_blocks(path):
+        n, square = n + len(x), square + float(np.sum(np.square(x, dtype=np.float64)))
+        buffer = np.concatenate([buffer, x])
+        compute((n - N_FFT // 2) // HOP + 1)
+    compute(n_frames(n))
+    out = np.concatenate(parts)
+    if spec.rms is not None and square > 0:
+        out *= np.float32(spec.rms / np.sqrt(square / n))
+    return out, n / SAMPLE_RATE

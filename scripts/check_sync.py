@@ -22,8 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = {'77_cli': 'cli'}  # chapters whose module lies outside the package of their part
 KNOWN = {  # problems of `check_order` that are being worked on; a new one fails
-    'nbs/02_audio.ipynb: imports drumnb.drums of chapter 04; only lower numbers may be used',
-    'nbs/03_spectrograms.ipynb: imports drumnb.drums of chapter 04; only lower numbers may be used',
     'nbs/04_drums.ipynb: imports drumnb.datasets.core of chapter 30; only lower numbers may be used',
     'nbs/04_drums.ipynb: imports drumnb.rendering.kits of chapter 12; only lower numbers may be used',
     'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.accompaniment of chapter 15; only lower numbers may be used',
@@ -40,11 +38,7 @@ KNOWN = {  # problems of `check_order` that are being worked on; a new one fails
     'nbs/47_runner.ipynb: imports drumnb.tatum.experiments of chapter 56; only lower numbers may be used',
     'nbs/70_transcribe.ipynb: imports drumnb.transcription.engraving of chapter 72; only lower numbers may be used',
     'nbs/70_transcribe.ipynb: imports drumnb.transcription.player of chapter 74; only lower numbers may be used',
-    'nbs/70_transcribe.ipynb: uses drumnb.audio._blocks, which is private to its module',
-    'nbs/70_transcribe.ipynb: uses drumnb.audio._open, which is private to its module',
     'nbs/72_engraving.ipynb: uses drumnb.transcription.transcribe._scored, which is private to its module',
-    'nbs/74_player.ipynb: uses drumnb.audio._blocks, which is private to its module',
-    'nbs/74_player.ipynb: uses drumnb.audio._open, which is private to its module',
 }
 MEGABYTE = 1_000_000
 WEIGHTS = 4 * MEGABYTE  # what the package ships may be larger

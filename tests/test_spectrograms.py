@@ -1,11 +1,15 @@
 """Features against madmom, librosa and a direct computation; chunks, lengths, presets."""
 
+import tracemalloc
+
 import librosa
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drumnb.audio import SAMPLE_RATE
 from drumnb.core import DrumnbError, rng_for
 from drumnb.spectrograms import (
     FPS,
@@ -20,6 +24,7 @@ from drumnb.spectrograms import (
     mel_filterbank,
     n_frames,
     stft_magnitude,
+    stream_features,
 )
 
 small = settings(max_examples=20, deadline=None)
@@ -168,3 +173,28 @@ def test_shared_banks_cannot_be_changed_by_accident():
     for bank in (log_filterbank(), mel_filterbank()):
         with pytest.raises(ValueError):
             bank[0, 0] = 1
+
+
+def test_streamed_features_equal_those_of_the_whole_file(tmp_path):
+    x = rng_for('stream').normal(0, 0.1, 700_123).astype(np.float32)
+    soundfile.write(tmp_path / 'x.wav', x, SAMPLE_RATE, 'FLOAT')
+    for spec in (LogSpec(), LogSpec(mul=3, rms=0.1)):
+        streamed, seconds = stream_features(tmp_path / 'x.wav', spec)
+        whole = spec.linear(x)
+        assert (
+            streamed.shape == whole.shape
+            and np.allclose(streamed, whole, rtol=1e-4, atol=1e-5)
+            and seconds == len(x) / SAMPLE_RATE
+        )
+
+
+def test_memory_does_not_grow_with_the_audio(tmp_path):
+    peaks, sizes = [], []
+    for seconds in (20, 50):
+        soundfile.write(tmp_path / 'long.wav', np.zeros(seconds * SAMPLE_RATE, np.float32) + 0.01, SAMPLE_RATE)
+        tracemalloc.start()
+        features, _ = stream_features(tmp_path / 'long.wav', LogSpec())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        sizes.append(features.nbytes)
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 2 * (sizes[1] - sizes[0]) + 3e5 < 30 * SAMPLE_RATE * 4

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core import DrumnbError, require, require_positive, use_style
+from ..core import require, require_positive, use_style
 
 # %% ../../nbs/20_layers.ipynb #71a67610
 def conv_block(

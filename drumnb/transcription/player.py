@@ -20,12 +20,11 @@ import soundfile
 import soxr
 
 # %% ../../nbs/74_player.ipynb #fccb8965
-from ..audio import SAMPLE_RATE, _blocks, _open
+from ..audio import SAMPLE_RATE, blocks, mono_blocks, open_audio
 from ..core import data_file, write_text
 from ..drums import COLORS, NAMES
 from ..rendering.kits import procedural_kit
 from .engraving import DOUBTFUL, engrave
-from .transcribe import mono_blocks
 
 # %% ../../nbs/74_player.ipynb #5b13184d
 PLAYER_SHOTS = {
@@ -66,7 +65,7 @@ def pack_recording(
     if path is None:
         return b''
     path = Path(path)
-    with _open(path) as f:
+    with open_audio(path) as f:
         if f.format == 'MP3' and path.stat().st_size <= largest:
             return path.read_bytes()
         plain = f.channels <= 2 and f.samplerate in (32000, 44100, 48000)
@@ -74,7 +73,7 @@ def pack_recording(
         with soundfile.SoundFile(
             out, 'w', f.samplerate if plain else SAMPLE_RATE, f.channels if plain else 1, 'MPEG_LAYER_III', format='MP3'
         ) as mp3:
-            for block in _blocks(f) if plain else mono_blocks(path):
+            for block in blocks(f) if plain else mono_blocks(path):
                 mp3.write(np.clip(block, -1, 1))
     return out.getvalue()
 
