@@ -18,7 +18,7 @@ STUDY_HOMES := DRUMNB_RESULTS=$(CURDIR)/runs/results DRUMNB_FIGURES=$(CURDIR)/ru
 TEST_HOMES := DRUMNB_FIGURES=$(CURDIR)/runs/test/figures
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help venv study test check test-notebooks test-python test-slow lab chapters figures thesis export clean-notebooks hooks debian clean
+.PHONY: help venv study test check test-notebooks test-python test-slow lab chapters figures thesis export clean-notebooks hooks debian music clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ hooks: venv ## Install nbdev's git merge driver and Jupyter's clean-on-save (wri
 
 debian: ## Install Debian's free drum kits and SoundFonts for better training material (optional)
 	@bash scripts/debian-packages.sh
+
+music: venv ## Fetch two hours of free music without drums to train with, into the data home (Debian, optional)
+	@$(BIN)/python scripts/fetch_music.py "$${DRUMNB_DATA:-$$HOME/drumnb-data}/music"
 
 clean: ## Delete runs/ and .cache/; the environment stays
 	rm -rf runs .cache
