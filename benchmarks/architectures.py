@@ -1,4 +1,5 @@
-"""Seconds per training step, forward and backward, and inference in times real time, of each architecture on one thread and on a GPU when there is one.
+"""Seconds per training step, forward and backward, and inference in times real time, of each architecture on one thread
+and on a GPU when there is one.
 
 python benchmarks/architectures.py            everything, to benchmarks/results/architectures.* and speedups.*
 python benchmarks/architectures.py --only vit --device cpu
@@ -75,7 +76,8 @@ def infer(model, seconds=TRACK, device='cpu'):
 
 
 def timed(calls: list, repeats: int) -> list:
-    "The medians of what several calls return, called in turn so that other work disturbs all alike; one round warms up."
+    """The medians of what several calls return, called in turn so that other work disturbs all alike; one round
+    warms up."""
     found = [[c() for c in calls] for _ in range(repeats + 1)][1:]
     return [np.median([turn[i] for turn in found], axis=0) for i in range(len(calls))]
 
@@ -124,8 +126,13 @@ def rows_first():
 def speedup_rows(name, repeats) -> list:
     "What was done for an architecture, with and without it: one row for each."
     settings, batch, frames = SIZES['quick']
-    model = lambda **changes: make_model(name, seed=0, **{**settings(name), **changes})
-    step = lambda **changes: Step(model(**changes), batch, frames, 'cpu')
+
+    def model(**changes):
+        return make_model(name, seed=0, **{**settings(name), **changes})
+
+    def step(**changes):
+        return Step(model(**changes), batch, frames, 'cpu')
+
     rows = []
 
     def add(what, where, without, with_it):

@@ -25,7 +25,10 @@ TRACK_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class NoiseTrack:
-    "A track of noise, made when it is asked for: as much audio as one likes, without files. It has what `prepare` uses of a `Track`."
+    """A track of noise, made when it is asked for: as much audio as one likes, without files.
+
+    It has what `prepare` uses of a `Track`.
+    """
 
     number: int
     split: str = 'train'
@@ -64,7 +67,8 @@ class NoiseTrack:
 
 @dataclass(frozen=True)
 class RenderedTrack(NoiseTrack):
-    "A track that is composed and played on a computed kit when it is asked for, without effects and band: the cheapest sound that is made as the data sets of this repository make theirs."
+    """A track that is composed and played on a computed kit when it is asked for, without effects and band: the
+    cheapest sound that is made as the data sets of this repository make theirs."""
 
     dataset: str = 'rendered'
 
@@ -94,7 +98,8 @@ KITS = 8
 
 
 def prepare_hours(source: str, hours: float, workers: int):
-    "The child's work: prepare that many hours into a cache that is thrown away, and say what memory it started from and ended with."
+    """The child's work: prepare that many hours into a cache that is thrown away, and say what memory it started
+    from and ended with."""
     import psutil
 
     from drumnb.experiments.features import prepare
@@ -158,10 +163,14 @@ def measure(source: str, hours: float, workers: int) -> dict:
         time.sleep(0.05)
     if child.returncode:
         sys.exit(
-            f'prepare of {hours} hours with {workers} workers failed with status {child.returncode}; its message is above'
+            f'prepare of {hours} hours with {workers} workers failed with status {child.returncode}; its message is '
+            'above'
         )
     told = json.loads(child.stdout.read())
-    mib = lambda n: round(n / 2**20, 1)
+
+    def mib(n):
+        return round(n / 2**20, 1)
+
     return dict(
         source=source,
         hours=round(told['hours'], 3),

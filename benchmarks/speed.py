@@ -188,7 +188,10 @@ def measure(name, repeats: int) -> dict:
         handled = seconds or handled
         factors.append(handled / (time.perf_counter() - start))
         audio += handled
-    rounded = lambda x: float(f'{x:.3g}')
+
+    def rounded(x):
+        return float(f'{x:.3g}')
+
     return row | dict(
         real_time_factor=rounded(statistics.median(factors)),
         best=rounded(max(factors)),

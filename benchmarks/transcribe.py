@@ -4,8 +4,10 @@
     python benchmarks/transcribe.py --minutes 4          the songs only
     python benchmarks/transcribe.py --model PATH         with a model of yours instead of the shipped weights
 
-Without a model and without shipped weights, networks of the default shape with random weights are timed: they cost what trained ones cost.
-The row `four times` is a network with about four times the work of the default, to show how much room there is for a larger one.
+Without a model and without shipped weights, networks of the default shape with random weights are timed: they cost what
+trained ones cost.
+The row `four times` is a network with about four times the work of the default, to show how much room there is for a
+larger one.
 """
 
 import argparse

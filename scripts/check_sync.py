@@ -1,8 +1,8 @@
 """Check that notebooks, modules and figures agree and are clean: one line per problem, exit status 1 if there is any.
 
 Lines that begin with `note:` are about the form of chapters and do not change the exit status.
-nbdev has no check mode, so notebooks are exported and cleaned in a scratch copy, and the copy is compared with what stands
-here. `tests/test_repository.py` runs the same checks one by one.
+nbdev has no check mode, so notebooks are exported and cleaned in a scratch copy, and the copy is compared with what
+stands here. `tests/test_repository.py` runs the same checks one by one.
 """
 
 import ast
@@ -24,8 +24,10 @@ OUTSIDE = {'77_cli': 'cli'}  # chapters whose module lies outside the package of
 KNOWN = {  # problems of `check_order` that are being worked on; a new one fails
     'nbs/04_drums.ipynb: imports drumnb.datasets.core of chapter 30; only lower numbers may be used',
     'nbs/04_drums.ipynb: imports drumnb.rendering.kits of chapter 12; only lower numbers may be used',
-    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.accompaniment of chapter 15; only lower numbers may be used',
-    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.grooves of chapter 14; only lower numbers may be used',
+    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.accompaniment of chapter 15; only lower numbers '
+    'may be used',
+    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.grooves of chapter 14; only lower numbers may be '
+    'used',
     'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.kits of chapter 12; only lower numbers may be used',
     'nbs/30_datasets.ipynb: imports drumnb.datasets.adtof_yt of chapter 36; only lower numbers may be used',
     'nbs/30_datasets.ipynb: imports drumnb.datasets.egmd of chapter 34; only lower numbers may be used',
@@ -54,7 +56,8 @@ IMPORT_STEPS = '''
 import importlib, sys
 for name in sys.argv[1:]:
     try: importlib.import_module(name)
-    except BaseException as error: print(f"{name}: cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})")
+    except BaseException as error:
+        print(f"{name}: cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})")
 '''
 # Written in pieces, so that this file does not find itself.
 FOREIGN = {
@@ -222,7 +225,8 @@ def check_style(root: Path = ROOT) -> list[str]:
         for cell in cells:
             if is_export(cell) and (n := lines_of_code(cell)) > EXPORT_LINES:
                 notes.append(
-                    f'{name}: the export cell that begins "{cell["text"].splitlines()[1].strip()[:40]}" has {n} lines; split it'
+                    f'{name}: the export cell that begins "{cell["text"].splitlines()[1].strip()[:40]}" has {n} '
+                    'lines; split it'
                 )
         notes += [
             f'{name}: nothing is seen or checked within three cells of the export that begins "{start}"'
@@ -257,7 +261,8 @@ def exported_module(path: Path) -> str | None:
 
 
 def check_house(root: Path = ROOT) -> list[str]:
-    "One part is one package, one chapter one module: numbers are unique, and a module lies in the package of its part under the name of its chapter."
+    """One part is one package, one chapter one module: numbers are unique, and a module lies in the package of its
+    part under the name of its chapter."""
     problems, chapters, packages = [], [p for p in notebooks(root) if re.match(r'\d\d_', p.name)], parts(root)
     numbers = [p.name[:2] for p in chapters]
     problems += [f'nbs: two chapters have the number {n}' for n in sorted(set(numbers)) if numbers.count(n) > 1]
@@ -318,9 +323,11 @@ def reaches(cell: dict, library: str = 'drumnb') -> set[str]:
 
 
 def check_order(root: Path = ROOT) -> list[str]:
-    """A chapter uses modules of lower-numbered chapters only, by import or by name in a string, and no private name of another.
+    """A chapter uses modules of lower-numbered chapters only, by import or by name in a string, and no private name of
+    another.
 
-    Chapters of prose may use all modules of their own and earlier parts; those from part 6 on, the introduction and the appendices any.
+    Chapters of prose may use all modules of their own and earlier parts; those from part 6 on, the introduction and the
+    appendices any.
     """
     chapters = [p for p in notebooks(root) if re.match(r'\d\d_', p.name)]
     number = {module: path.name[:2] for path in chapters if (module := exported_module(path))}
@@ -339,7 +346,8 @@ def check_order(root: Path = ROOT) -> list[str]:
                 problems.append(f'{path.relative_to(root)}: imports drumnb.{module}, which no chapter exports')
             elif late and owner != exported_module(path):
                 problems.append(
-                    f'{path.relative_to(root)}: imports drumnb.{owner} of chapter {number[owner]}; only lower numbers may be used'
+                    f'{path.relative_to(root)}: imports drumnb.{owner} of chapter {number[owner]}; only lower '
+                    'numbers may be used'
                 )
         for name in sorted(set().union(*(reaches(c) for c in code))):
             problems.append(f'{path.relative_to(root)}: uses drumnb.{name}, which is private to its module')
@@ -347,7 +355,8 @@ def check_order(root: Path = ROOT) -> list[str]:
 
 
 def check_figures(root: Path = ROOT) -> list[str]:
-    "Every figure that a text shows or a chapter draws exists, and every figure is drawn by a chapter; one that `needs` results exists when they do."
+    """Every figure that a text shows or a chapter draws exists, and every figure is drawn by a chapter; one that
+    `needs` results exists when they do."""
     problems, drawn = [], set()
     for path in [*notebooks(root), *sorted(root.glob('*.md'))]:
         is_notebook = path.suffix == '.ipynb'
@@ -403,7 +412,8 @@ def has_results(root: Path, cell: dict) -> bool:
 
 
 def check_drawn(root: Path = ROOT) -> list[str]:
-    "A committed figure is what its chapter draws, as far as chapters have been executed since they last changed (`make figures` or `make thesis`)."
+    """A committed figure is what its chapter draws, as far as chapters have been executed since they last changed
+    (`make figures` or `make thesis`)."""
     problems, drawn = [], root / 'runs/chapters/figures'
     for path in executed(root):
         for label in sorted(
@@ -412,7 +422,8 @@ def check_drawn(root: Path = ROOT) -> list[str]:
             committed, redrawn = root / f'figures/{label}.png', drawn / f'{label}.png'
             if committed.exists() and redrawn.exists() and (share := differing(committed, redrawn)) > SAME:
                 problems.append(
-                    f'figures/{label}.png: {share:.1%} of it differs from what {path.relative_to(root)} draws; run `make figures`, look at it and commit it'
+                    f'figures/{label}.png: {share:.1%} of it differs from what {path.relative_to(root)} draws; run '
+                    '`make figures`, look at it and commit it'
                 )
     return problems
 
@@ -434,7 +445,8 @@ def executed(root: Path = ROOT) -> list[Path]:
 
 
 def differing(a: Path, b: Path) -> float:
-    "The share of the dots of two pictures that differ by more than a shade; 1 when they differ in size by more than a dot or two."
+    """The share of the dots of two pictures that differ by more than a shade; 1 when they differ in size by more
+    than a dot or two."""
     if a.read_bytes() == b.read_bytes():
         return 0.0
     import numpy as np

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Put the model of a finished run into the package: rounded weights, description and model card in drumnb/data/weights.
 
-    python scripts/ship_weights.py RUN [RUN…] [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5] [--level] [--version N] [--folder DIR]
+    python scripts/ship_weights.py RUN [RUN…] [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5]
+        [--level] [--version N] [--folder DIR]
 
-RUN is the name of a run or the path of its JSON in results/; the models of several answer together. The data sets of its validation and test parts must be here, because
-confidence is fitted and all scores are computed again with the very weights that ship.
+RUN is the name of a run or the path of its JSON in results/; the models of several answer together. The data sets of
+its validation and test parts must be here, because confidence is fitted and all scores are computed again with the
+very weights that ship.
 """
 
 import argparse

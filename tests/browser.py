@@ -38,7 +38,8 @@ def find_chromium():
 
 
 class Browser:
-    "One page of a fresh profile; `requests` lists what it asked the network for, `errors` what its scripts complained of."
+    """One page of a fresh profile; `requests` lists what it asked the network for, `errors` what its scripts
+    complained of."""
 
     def __init__(self, profile):
         import websocket

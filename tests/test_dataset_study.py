@@ -1,4 +1,5 @@
-"""The data-set studies: their plans, the thesis's grid on stand-ins from end to end, and what a run keeps of its timing."""
+"""The data-set studies: their plans, the thesis's grid on stand-ins from end to end, and what a run keeps of its
+timing."""
 
 import numpy as np
 import pytest

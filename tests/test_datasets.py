@@ -1,4 +1,5 @@
-"""Data sets: names and options, tracks in worker processes, reports, MDB Drums and Groove on stand-ins and on the real data."""
+"""Data sets: names and options, tracks in worker processes, reports, MDB Drums and Groove on stand-ins and on the
+real data."""
 
 import multiprocessing
 import shutil
@@ -183,7 +184,10 @@ def test_a_cut_off_recording_is_named_and_stops_no_other(tmp_path):
 
 def test_fingerprints_follow_the_sources(tmp_path):
     folder = standins.write_mdb(tmp_path, ['MusicDelta_Punk', 'MusicDelta_Rock'])
-    prints = lambda: [t.fingerprint() for t in get_dataset('mdb', folder).tracks(present_only=True)]
+
+    def prints():
+        return [t.fingerprint() for t in get_dataset('mdb', folder).tracks(present_only=True)]
+
     before = prints()
     assert before == prints() and len(set(before)) == 2
     with (folder / 'annotations/subclass/MusicDelta_Punk_subclass.txt').open('a') as f:

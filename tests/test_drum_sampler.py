@@ -51,7 +51,8 @@ def hits_of(*strokes):  # (time, articulation, velocity)
 
 
 def test_a_stroke_rises_where_it_is_labelled(kits):
-    "The loudest rise of each crop lies within a frame of the onset, whatever the instrument and the place between two frames."
+    """The loudest rise of each crop lies within a frame of the onset, whatever the instrument and the place between
+    two frames."""
     for i, t in enumerate(np.linspace(0.5, 0.53, 12)):
         rng = rng_for('place', i)
         voices = band_voices(kits, {'snare'}, rng, PLAIN, SPEC.frequencies)
@@ -82,7 +83,8 @@ def test_a_varied_score_keeps_its_times_and_adds_nothing(seed):
 
 
 def test_answers_come_when_something_is_struck_and_leave_the_labels(kits):
-    "Wires under a kick and a tom, plates beside a snare: softer than a stroke of their own, none before it, and not in the labels."
+    """Wires under a kick and a tom, plates beside a snare: softer than a stroke of their own, none before it, and
+    not in the labels."""
     rng = rng_for('answers')
     voices = band_voices(kits, {'kick', 'tom_low', 'snare', 'hat_closed', 'ride'}, rng, PLAIN, SPEC.frequencies)
     own = {
@@ -161,7 +163,10 @@ def test_loudness_adds_as_energy_does(kits):
             kits[0]['kick'][-1:], np.ones(SPEC.n_bins, np.float32), 0, np.inf, np.zeros(SPEC.n_bins, np.float32), 1.0
         )
     }
-    quiet = lambda: type('Calm', (), dict(normal=lambda self, m, s, shape: np.zeros(shape)))()
+
+    def quiet():
+        return type('Calm', (), dict(normal=lambda self, m, s, shape: np.zeros(shape)))()
+
     one = play_bands(hits_of((0.3, 'kick', 1.0)), voices, 100, SPEC.n_bins, quiet())
     two = play_bands(hits_of((0.3, 'kick', 1.0), (0.3, 'kick', 1.0)), voices, 100, SPEC.n_bins, quiet())
     half = play_bands(hits_of((0.3, 'kick', 0.5)), voices, 100, SPEC.n_bins, quiet())
@@ -193,7 +198,10 @@ def test_sampled_and_rendered_drums_look_alike():
         for a, s in band_kit(kit, SPEC).items()
     }
     sampled = np.sqrt(play_bands(BandHits.of(part.hits), voices, 800, SPEC.n_bins, rng_for('alike', 'play')))
-    look = lambda m: np.log10(1 + 300 * m / m.max()).ravel()
+
+    def look(m):
+        return np.log10(1 + 300 * m / m.max()).ravel()
+
     assert np.corrcoef(look(rendered), look(sampled))[0, 1] > 0.95
 
 

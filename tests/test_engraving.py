@@ -100,15 +100,22 @@ def test_musicxml_holds_the_score_and_every_bar_is_full(seed, meter, bpm):
 
 
 XLINK = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/1999/xlink">
-<xs:attribute name="href" type="xs:anyURI"/><xs:attribute name="type" type="xs:string"/><xs:attribute name="role" type="xs:token"/><xs:attribute name="title" type="xs:token"/>
+<xs:attribute name="href" type="xs:anyURI"/>
+<xs:attribute name="type" type="xs:string"/><xs:attribute name="role" type="xs:token"/>
+<xs:attribute name="title" type="xs:token"/>
 <xs:attribute name="show" type="xs:token"/><xs:attribute name="actuate" type="xs:token"/></xs:schema>"""
 XML = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/XML/1998/namespace">
-<xs:attribute name="lang" type="xs:language"/><xs:attribute name="space"><xs:simpleType><xs:restriction base="xs:NCName"><xs:enumeration value="default"/><xs:enumeration value="preserve"/></xs:restriction></xs:simpleType></xs:attribute></xs:schema>"""
+<xs:attribute name="lang" type="xs:language"/><xs:attribute name="space">
+<xs:simpleType>
+<xs:restriction base="xs:NCName"><xs:enumeration value="default"/>
+<xs:enumeration value="preserve"/></xs:restriction></xs:simpleType>
+</xs:attribute></xs:schema>"""
 
 
 @pytest.fixture(scope='module')
 def schema():
-    "The schema of MusicXML 4.0, which the package musicxml carries; the two small ones that it refers to are written out above, since no host is asked."
+    """The schema of MusicXML 4.0, which the package musicxml carries; the two small ones that it refers to are
+    written out above, since no host is asked."""
     etree = pytest.importorskip('lxml.etree', reason='lxml is not installed: MusicXML cannot be validated')
     spec = importlib.util.find_spec('musicxml')
     if not spec:
@@ -129,7 +136,9 @@ def schema():
 def test_it_is_valid_against_the_schema_of_musicxml_4(schema):
     from lxml import etree
 
-    read = lambda text: etree.fromstring(text.encode(), etree.XMLParser(no_network=True, load_dtd=False))
+    def read(text):
+        return etree.fromstring(text.encode(), etree.XMLParser(no_network=True, load_dtd=False))
+
     for i, meter in enumerate(('4/4', '3/4', '6/8', '5/4', '12/8', '7/4', '2/4', '9/8')):
         p = replace(performed(i, meter, 70 + 15 * i), title='<script>&"\x07é')
         for options in ({}, dict(repeats=False), dict(drawn=True), dict(title=False)):
@@ -181,10 +190,13 @@ def test_instruments_count_from_one():
 
 def test_equal_bars_are_repeats_unless_doubtful():
     p = rock(6)
-    kinds = lambda q: [
-        m.find('.//measure-repeat').get('type') if m.find('.//measure-repeat') is not None else None
-        for m in ET.fromstring(en.score_xml(q)).iter('measure')
-    ]
+
+    def kinds(q):
+        return [
+            m.find('.//measure-repeat').get('type') if m.find('.//measure-repeat') is not None else None
+            for m in ET.fromstring(en.score_xml(q)).iter('measure')
+        ]
+
     assert kinds(p) == [None, 'start', None, None, None, None]
     c = p.confidence.copy()
     c[np.flatnonzero((p.onsets.times >= 6) & (p.onsets.times < 8))[0]] = 0.1
@@ -229,7 +241,7 @@ def test_sheets_as_pictures_and_pages(tmp_path):
     ids = re.findall(r'\bid="([^"]+)"', pages[0])
     assert len(ids) == len(set(ids)) and en.engrave(p)[0] == pages[0], 'the same every time'
     ET.fromstring(en.stack_pages([pages[0], pages[0]]))
-    typst = pytest.importorskip('typst')
+    pytest.importorskip('typst')
     en.write_pdf(tmp_path / 'x.pdf', replace(p, title='"quoted" \\ <b>'))
     pdf = (tmp_path / 'x.pdf').read_bytes()
     assert pdf.startswith(b'%PDF-') and pdf.count(b'/Type /Page\n') + pdf.count(b'/Type/Page/') + pdf.count(

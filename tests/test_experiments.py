@@ -37,8 +37,10 @@ folder = pathlib.Path(os.environ['DRUMNB_RESULTS'])/'toy'
 folder.mkdir(parents=True, exist_ok=True)
 (folder/f'toy-{{value}}.csv').write_text('run,tp\\n')
 digest = hashlib.sha256((folder/f'toy-{{value}}.csv').read_bytes()).hexdigest()
-(folder/f'toy-{{value}}.json').write_text(json.dumps(dict(study='toy', run=f'toy-{{value}}', config=dict(value=value, seconds=seconds), rows_sha256=digest)))
-display({{'{MIME}': dict(path=str(folder/f'toy-{{value}}.json'), settings=dict(value=value, seconds=seconds))}}, raw=True)''',
+settings = dict(value=value, seconds=seconds)
+saved = dict(study='toy', run=f'toy-{{value}}', config=settings, rows_sha256=digest)
+(folder/f'toy-{{value}}.json').write_text(json.dumps(saved))
+display({{'{MIME}': dict(path=str(folder/f'toy-{{value}}.json'), settings=settings)}}, raw=True)''',
 ]
 
 
@@ -270,7 +272,10 @@ def test_a_failing_run_does_not_stop_the_others_and_a_finished_one_is_skipped(tm
 def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
     path = template(tmp_path / 'toy.ipynb')
     jobs = [toy_job(path, 1), toy_job(path, 3, seconds=60), toy_job(path, 4)]
-    code = f'from tests.test_experiments import *; run_batch([toy_job({str(path)!r}, 1), toy_job({str(path)!r}, 3, seconds=60)])'
+    code = (
+        f'from tests.test_experiments import *; run_batch([toy_job({str(path)!r}, 1), toy_job({str(path)!r}, 3, '
+        'seconds=60)])'
+    )
     root = project_root()
     process = subprocess.Popen(
         [sys.executable, '-c', code], cwd=root, stderr=subprocess.DEVNULL, env=os.environ | dict(PYTHONPATH=str(root))
@@ -289,7 +294,10 @@ def test_a_batch_killed_with_9_goes_on(tmp_path, isolated):
 
 
 def test_a_lock_dies_with_its_holder(tmp_path):
-    code = f"import time\nfrom drumnb.experiments.results import run_lock\nwith run_lock({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
+    code = (
+        f"import time\nfrom drumnb.experiments.results import run_lock\nwith run_lock({str(tmp_path)!r}):\n    "
+        "print('held', flush=True)\n    time.sleep(60)"
+    )
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == 'held\n'
     with pytest.raises(DrumnbError, match='another process'), run_lock(tmp_path, patience=0.3):

@@ -134,7 +134,7 @@ def test_swing_keeps_order_and_pairs(ticks, unit, percent):
 )
 def test_playable_never_needs_a_third_hand(rows):
     kept = playable(np.array(rows, float))
-    names = [list(LANES)[int(l)] for l in kept[:, 1]]
+    names = [list(LANES)[int(lane)] for lane in kept[:, 1]]
     for tick in set(kept[:, 0]):
         here = [(n, f) for n, t, f in zip(names, kept[:, 0], kept[:, 3]) if t == tick]
         assert sum(1 + (f > 0) for n, f in here if n not in ('BD', 'HP')) <= 2

@@ -89,7 +89,10 @@ def test_bad_arguments():
 
 def random_tracks(seed, n=3, frames=500):
     rng = np.random.default_rng(seed)
-    make = lambda: Onsets.make(np.round(rng.uniform(0, frames / 100 - 0.1, 30), 2), rng.integers(0, 5, 30))
+
+    def make():
+        return Onsets.make(np.round(rng.uniform(0, frames / 100 - 0.1, 30), 2), rng.integers(0, 5, 30))
+
     return [
         (
             (0.7 * rng.random((frames, 5)) * to_targets(r, frames) + 0.6 * rng.random((frames, 5)) ** 4).astype(

@@ -115,7 +115,7 @@ def test_roland_and_general_midi_classes_are_those_of_the_thesis():
     for source, leave in (('td11', ()), ('gm', (22, 26, 58))):
         for drum, pitches in roland.items():
             expected = {int(p) for p in pitches.split()} - set(leave)
-            assert {int(l) for s, l, _, c in DRUM_TABLE if s == source and c == drum} == expected
+            assert {int(label) for s, label, _, c in DRUM_TABLE if s == source and c == drum} == expected
 
 
 def test_egmd_and_groove_share_groups(made):

@@ -69,7 +69,10 @@ def test_golden(protocol, window_ms):
 @given(times, times, windows)
 def test_as_many_matches_as_mir_eval_transcription(ref, est, window):
     ref, est = np.sort(ref), np.sort(est)
-    intervals = lambda t: np.stack([t, t + 0.1], 1).reshape(-1, 2)
+
+    def intervals(t):
+        return np.stack([t, t + 0.1], 1).reshape(-1, 2)
+
     theirs = mir_eval.transcription.match_note_onsets(intervals(ref), intervals(est), onset_tolerance=window)
     assert len(match(ref, est, window)) == len(theirs)
 
@@ -91,7 +94,10 @@ def test_same_scores_as_mir_eval_onset_off_the_edge(ref, est, window):
 @given(st.lists(st.integers(0, 20), max_size=5), st.lists(st.integers(0, 20), max_size=5))
 def test_no_matching_is_larger(ref, est):
     "All one-to-one assignments, one by one."
-    near = lambda i, j: abs(ref[i] - est[j]) <= 5
+
+    def near(i, j):
+        return abs(ref[i] - est[j]) <= 5
+
     best = max(
         k
         for k in range(min(len(ref), len(est)) + 1)
@@ -138,7 +144,10 @@ def made(s):
 
 def slow_thesis(ref, est):
     "Window by window, estimate by estimate, as the words say it."
-    frame = lambda ts: sorted({int(np.floor(t * 100 + 0.5 + 1e-9)) for t in ts})
+
+    def frame(ts):
+        return sorted({int(np.floor(t * 100 + 0.5 + 1e-9)) for t in ts})
+
     tp, r, e = 0, frame(ref), frame(est)
     for start in range(0, 2000, 400):
         left = [f for f in r if start <= f < start + 400]
@@ -216,7 +225,10 @@ def random_rows(n_tracks, seed, names=DRUMS5, high=60):
 @given(st.integers(1, 12), st.integers(0, 10**6), st.sampled_from([2, 60]))
 def test_scores_against_plain_pandas(n, seed, high):
     rows = random_rows(n, seed, high=high)
-    f = lambda s: 2 * s.tp / (2 * s.tp + s.fp + s.fn) if s.tp + s.fp + s.fn else np.nan
+
+    def f(s):
+        return 2 * s.tp / (2 * s.tp + s.fp + s.fn) if s.tp + s.fp + s.fn else np.nan
+
     pooled = rows.groupby('drum', sort=False)[['tp', 'fp', 'fn']].sum()
     assert micro_f1(rows) == pytest.approx(f(rows[['tp', 'fp', 'fn']].sum()), abs=1e-12, nan_ok=True)
     assert macro_f1(rows) == pytest.approx(pooled.apply(f, axis=1).mean(), abs=1e-12, nan_ok=True)

@@ -112,7 +112,7 @@ def test_overfits_one_batch(name):
     x = torch.tensor(rng.normal(size=(2, 40, 84)), dtype=torch.float32)
     y = torch.tensor((rng.random((2, 40, 5)) < 0.15).astype(np.float32))
     opt, loss = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0), None
-    for step in range(300):
+    for step in range(300):  # noqa: B007 (the message below says how far it came)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(model.train()(x), y)
         if loss < 0.03:
             break

@@ -308,7 +308,8 @@ def test_peaks_equal_madmom(madmom, a, threshold, max_pre, max_post, mean_pre, m
 @settings(max_examples=50, deadline=None)
 @given(activations, st.floats(0, 0.5), st.integers(0, 3), st.integers(2, 9))
 def test_waiting_equals_madmoms_processor(madmom, a, threshold, m, wait):
-    "At least `wait` frames after the last onset is what madmom's processor does when it combines onsets up to `wait - 1` frames apart."
+    """At least `wait` frames after the last onset is what madmom's processor does when it combines onsets up to
+    `wait - 1` frames apart."""
     from madmom.features.onsets import OnsetPeakPickingProcessor
 
     y = activation(*a, k=1)
@@ -371,10 +372,13 @@ def test_the_sliders_of_the_chapter_pick_as_the_library_does(tmp_path):
     y = np.round(np.convolve(rng_for('sliders').random(150) ** 6, [0.3, 0.7, 1, 0.6, 0.3], 'same'), 3)
     settings_ = [(d, m, a, w) for d in (0.05, 0.2) for m in (0, 2, 7) for a in (0, 2, 9) for w in (1, 2, 15)]
     page = (
-        'const knobs = [], parts = {}, part = () => ({setAttribute() {}, append(label, input) { knobs.push(input); }});\n'
-        'const box = {querySelector: s => parts[s] ??= part()}; globalThis.document = {querySelectorAll: () => [box], createElement: () => ({setAttribute() {}})};\n'
+        'const knobs = [], parts = {}, part = () => ({setAttribute() {}, append(label, input) { knobs.push(input); '
+        '}});\n'
+        'const box = {querySelector: s => parts[s] ??= part()}; globalThis.document = {querySelectorAll: () => '
+        '[box], createElement: () => ({setAttribute() {}})};\n'
         + script.replace('DATA', json.dumps(y.tolist())).replace('TOP', str(y.max()))
-        + f'\nconsole.log(JSON.stringify({json.dumps(settings_)}.map(s => {{ s.forEach((v, i) => {{ knobs[i].value = String(v); knobs[i].oninput(); }}); return parseInt(parts.b.textContent); }})));'
+        + f'\nconsole.log(JSON.stringify({json.dumps(settings_)}.map(s => {{ s.forEach((v, i) => {{ knobs[i].value = '
+        'String(v); knobs[i].oninput(); }); return parseInt(parts.b.textContent); })));'
     )
     (tmp_path / 'sliders.js').write_text(page, encoding='utf-8')
     found = json.loads(

@@ -1,4 +1,5 @@
-"""The player in a real browser: it plays, the cursor moves, a loop loops, muting mutes, and nothing is asked of any host."""
+"""The player in a real browser: it plays, the cursor moves, a loop loops, muting mutes, and nothing is asked of any
+host."""
 
 import json
 import re
@@ -136,7 +137,10 @@ def test_keys_lists_and_dragging_choose_what_is_played(opened):
     b, page = opened
     b.open(page)
     b.until('drumnb.media.duration > 7.9')
-    loop = lambda: b.run('drumnb.state.loop')
+
+    def loop():
+        return b.run('drumnb.state.loop')
+
     b.run('drumnb.seek(3)')
     b.press('b')
     assert loop() == pytest.approx([2, 4], abs=0.01) and b.run('drumnb.state.looping') is True
@@ -193,7 +197,8 @@ def test_the_recording_and_its_packed_copy_are_in_step(opened, tmp_path):
     p = tr.Transcription(o, np.ones(1, np.float32), 2.0, 'click', tmp_path / 'click.wav')
     pl.write_html(tmp_path / 'click.html', replace(p, score=tr.make_score(p, tr.find_beats('bpm=120', p))))
     b.open(tmp_path / 'click.html')
-    at = b.run('''(async () => { const c = new OfflineAudioContext(1, 88200, 44100), t = document.getElementById("recording").textContent.trim();
+    at = b.run('''(async () => { const c = new OfflineAudioContext(1, 88200, 44100);
+        const t = document.getElementById("recording").textContent.trim();
         const d = (await c.decodeAudioData(Uint8Array.from(atob(t), x => x.charCodeAt(0)).buffer)).getChannelData(0);
         let k = 0; d.forEach((v, i) => { if (Math.abs(v) > Math.abs(d[k])) k = i; }); return k/44100; })()''')
     assert abs(at - 1) < 0.03

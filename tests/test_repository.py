@@ -1,4 +1,5 @@
-"""The repository itself: notebooks, modules, figures and settings agree and are clean, and the check would notice if not."""
+"""The repository itself: notebooks, modules, figures and settings agree and are clean, and the check would notice if
+not."""
 
 import importlib.util
 import json

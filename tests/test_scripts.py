@@ -91,5 +91,6 @@ def test_a_figure_that_its_chapter_draws_otherwise_is_noticed(tmp_path):
     assert check.check_drawn(tmp_path) == []
     Image.new('RGB', (100, 100), 'red').save(drawn / 'x.png')
     assert check.check_drawn(tmp_path) == [
-        'figures/x.png: 100.0% of it differs from what nbs/01_a.ipynb draws; run `make figures`, look at it and commit it'
+        'figures/x.png: 100.0% of it differs from what nbs/01_a.ipynb draws; run `make figures`, look at it and '
+        'commit it'
     ]

@@ -1,4 +1,5 @@
-"""Searching settings: spaces, requests, trials that never see test tracks; with `make test-slow` also a killed search and a cluster of two nodes."""
+"""Searching settings: spaces, requests, trials that never see test tracks; with `make test-slow` also a killed
+search and a cluster of two nodes."""
 
 import contextlib
 import json
@@ -254,7 +255,10 @@ def free_ports(n):
 
 @contextlib.contextmanager
 def two_nodes():
-    "The address of a cluster of two nodes of one core each. Agents get ports beforehand; the nodes would wait for them half a minute and no longer."
+    """The address of a cluster of two nodes of one core each.
+
+    Agents get ports beforehand; the nodes would wait for them half a minute and no longer.
+    """
     ray = [
         str(Path(sys.executable).parent / 'ray'),
         'start',

@@ -115,7 +115,10 @@ def test_tables_of_one_and_of_all(isolated, architectures, seeds):
 
 def test_a_profile_may_train_some_architectures_for_less(monkeypatch):
     monkeypatch.setitem(PROFILES, 'tiny', {**PROFILES['tiny'], 'epochs': dict(crnn=5, vit=3)})
-    asked = lambda a, **more: experiment(architecture=a, profile='tiny', **more).epochs
+
+    def asked(a, **more):
+        return experiment(architecture=a, profile='tiny', **more).epochs
+
     assert (asked('crnn'), asked('vit'), asked('rnn'), asked('vit', epochs=2)) == (5, 3, 5, 2)
 
 
@@ -140,7 +143,10 @@ def test_a_difference_within_the_interval_is_not_a_win(isolated):
 
 def test_the_goal_is_about_songs_of_the_kind_that_was_learnt():
     rows = made('vit', RATES['vit'])
-    pair = lambda name: rows[rows['test'] == 'a'].assign(test=name)
+
+    def pair(name):
+        return rows[rows['test'] == 'a'].assign(test=name)
+
     assert any('0.80' in s for s in studies.conclusions(pair('a → a')))
     assert not any('0.80' in s for s in studies.conclusions(pair('b → a')))
 

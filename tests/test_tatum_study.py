@@ -1,4 +1,5 @@
-"""Tatum experiments: what is compared, how a broken run goes on, separated drums, mishaps with beats, and the chapter that draws it."""
+"""Tatum experiments: what is compared, how a broken run goes on, separated drums, mishaps with beats, and the
+chapter that draws it."""
 
 import json
 import time

@@ -1,4 +1,5 @@
-"""The book, on a small one made up here: numbers, references, citations, links, words for pictures, and no question to any other host."""
+"""The book, on a small one made up here: numbers, references, citations, links, words for pictures, and no question
+to any other host."""
 
 import base64
 import io
@@ -67,13 +68,16 @@ FIRST = [
     code('#| default_exp one'),
     code('#| hide\nimport secret'),
     md(
-        'See @fig-line, @tbl-wide, @eq-sum and @sec-second; @Fig-line too. Cited [@fosse2025, chapter 6; @cooley1965]. An [outside](https://example.org) link, '
-        '[a chapter](02_second.ipynb), [a heading](02_second.ipynb#The-heading), [a file](../README.md).\n- a list\n- without an empty line before\n\n'
+        'See @fig-line, @tbl-wide, @eq-sum and @sec-second; @Fig-line too. Cited [@fosse2025, chapter 6; '
+        '@cooley1965]. An [outside](https://example.org) link, '
+        '[a chapter](02_second.ipynb), [a heading](02_second.ipynb#The-heading), [a file](../README.md).\n- a list\n'
+        '- without an empty line before\n\n'
         '$$ s = \\sum_i x_i $$ {#eq-sum}\n\nand $x < y$ in a line.'
     ),
     code('#| export\ndef half(x: float):\n    "Half of it."\n    return x/2 # <b>not bold</b> </script>'),
     code(
-        '#| label: fig-line\n#| fig-cap: "A line *falls*: from 1 to 0, by the rule of [@cooley1965]."\nfig, ax = plt.subplots()',
+        '#| label: fig-line\n#| fig-cap: "A line *falls*: from 1 to 0, by the rule of [@cooley1965]."\nfig, ax = '
+        'plt.subplots()',
         shows(image_png=png(), text_plain='<Figure size 1x1>'),
         prints('drawn <now>'),
     ),
@@ -86,7 +90,8 @@ FIRST = [
     code(
         'Audio(x, rate=44100)',
         shows(
-            text_html=f'<audio controls="controls"><source src="data:audio/wav;base64,{wav()}" type="audio/wav" /></audio>'
+            text_html=f'<audio controls="controls"><source src="data:audio/wav;base64,{wav()}" type="audio/wav" '
+            '/></audio>'
         ),
     ),
     code('assert half(2) == 1'),
@@ -115,7 +120,7 @@ def write(folder: Path, **chapters) -> Path:
 @pytest.fixture(scope='module')
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp('book')
-    return book.read_book(write(folder / 'chapters', _01_first=FIRST, _02_second=SECOND, _70_more=APPENDIX), [folder])
+    return book.read_book(write(folder / 'chapters', _01_first=FIRST, _02_second=SECOND, _80_more=APPENDIX), [folder])
 
 
 @pytest.fixture(scope='module')
@@ -177,7 +182,8 @@ def test_no_broken_link_no_silent_picture_no_request(made):
 
 def test_the_check_notices(made, tmp_path):
     (tmp_path / 'a.html').write_text(
-        '<p id="x"></p><p id="x"></p><img src="data:,"><a href="b.html">b</a><a href="#y">y</a><script src="https://example.org/x.js"></script><img src="no.png" alt="n">'
+        '<p id="x"></p><p id="x"></p><img src="data:,"><a href="b.html">b</a><a href="#y">y</a><script '
+        'src="https://example.org/x.js"></script><img src="no.png" alt="n">'
     )
     found = build_html.check_pages(tmp_path)
     assert len(found) == 6, found
@@ -320,7 +326,8 @@ def words_of(table):
 
 
 def test_tables_are_tidied():
-    "Row numbers go, other first columns stay; a minus is one; an interval stays whole and a long name may break; nothing else changes."
+    """Row numbers go, other first columns stay; a minus is one; an interval stays whole and a long name may break;
+    nothing else changes."""
     numbered = '| | kit | F1 |\n|---|---|---|\n| 0 | groove:dtm,few=8 | -0.5 [0.1, 0.9] |\n| 1 | b | 2e-02 |'
     rows = words_of(one_table(numbered))
     assert [len(r) for r in rows] == [2, 2, 2]
@@ -337,8 +344,16 @@ def test_tables_are_tidied():
     )
 
 
+def test_the_value_of_an_option_may_go_on_in_the_next_line():
+    cell = '#| label: fig-x\n#| fig-cap: One line\n#|   and another.\n#| slow\nplt.plot()'
+    assert book.options(cell) == {'label': 'fig-x', 'fig-cap': 'One line and another.', 'slow': True}
+
+
 def test_a_data_frame_has_one_line_of_names():
-    html = '<table><thead><tr><th></th><th>a</th><th>b</th></tr><tr><th>kits</th><th></th><th></th></tr></thead><tbody><tr><th>x</th><td>1</td><td>2</td></tr></tbody></table>'
+    html = (
+        '<table><thead><tr><th></th><th>a</th><th>b</th></tr><tr><th>kits</th><th></th><th></th></tr></thead>'
+        '<tbody><tr><th>x</th><td>1</td><td>2</td></tr></tbody></table>'
+    )
     assert words_of(book.tidy_table(book.blocks_of(html, 'html')[0])) == [['kits', 'a', 'b'], ['x', '1', '2']]
     assert (
         len(
@@ -353,7 +368,8 @@ def test_a_data_frame_has_one_line_of_names():
 
 
 def test_a_data_frame_is_written_for_readers():
-    "Names without underscores, a dash for what is missing, whole numbers whole, no idle digits; words and short numbers stay."
+    """Names without underscores, a dash for what is missing, whole numbers whole, no idle digits; words and short
+    numbers stay."""
     lines = [
         '| micro_f1 | late_ms | tracks | onsets | fine | kind | tiny |',
         '|---|---|---|---|---|---|---|',
@@ -385,7 +401,8 @@ def test_a_string_is_printed_without_quotes():
 
 
 def test_what_the_text_announces_is_printed(tmp_path):
-    "Checks stay in the notebook, unless the paragraph before them ends with a colon; a heading in an output is no section."
+    """Checks stay in the notebook, unless the paragraph before them ends with a colon; a heading in an output is no
+    section."""
     check, told = code('test_eq(1 + 1, 2)'), code('Markdown(page)')
     told['outputs'] = [dict(output_type='display_data', data={'text/markdown': '## Scores\n\nhigh'}, metadata={})]
     made = book.read_book(
@@ -402,7 +419,8 @@ def test_what_the_text_announces_is_printed(tmp_path):
 
 def test_printed_words_hold_nothing_of_the_machine():
     said = book.strip_terminal(
-        "/tmp/tmpab12cd_x/a.txt: gone\n<ray.tune.Thing object at 0x7faca1b2>\n0.0052927268460443155 np.float32(0.25) 1.2345678 v1.23456789.2"
+        "/tmp/tmpab12cd_x/a.txt: gone\n<ray.tune.Thing object at 0x7faca1b2>\n0.0052927268460443155 np.float32(0.25) "
+        "1.2345678 v1.23456789.2"
     )
     assert said == '…/a.txt: gone\n<ray.tune.Thing>\n0.0052927 0.25 1.2346 v1.23456789.2'
 
@@ -464,7 +482,10 @@ def browser(tmp_path_factory):
 
 
 WIDER = '''(() => { const w = document.documentElement.clientWidth;
-return [document.documentElement.scrollWidth <= w, [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > w + 1 && !e.closest('.scroll, pre, .equation, math, audio, figure.figure > p')).map(e => e.outerHTML.slice(0, 80))] })()'''
+const may = '.scroll, pre, .equation, math, audio, figure.figure > p';
+const wide = e => e.getBoundingClientRect().right > w + 1 && !e.closest(may);
+return [document.documentElement.scrollWidth <= w,
+    [...document.querySelectorAll('main *')].filter(wide).map(e => e.outerHTML.slice(0, 80))] })()'''
 
 
 def overflow(browser, path, width):
@@ -499,7 +520,8 @@ def test_search_themes_and_code(browser, made):
     assert browser.run("[...document.querySelectorAll('details.cell')].every(d => d.open)")
     browser.open(made / 'drumnb.html')
     browser.run(
-        "document.getElementById('query').value = 'second'; document.getElementById('query').oninput(); document.querySelector('#hits a').click()"
+        "document.getElementById('query').value = 'second'; document.getElementById('query').oninput(); "
+        "document.querySelector('#hits a').click()"
     )
     assert browser.run('location.hash') == '#sec-second'
 

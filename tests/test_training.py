@@ -87,8 +87,8 @@ def test_loss_by_hand():
 def test_plateau_equals_torch(losses, patience, factor):
     opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(opt, factor=factor, patience=patience, eps=0)
-    for l in losses:
-        theirs.step(l)
+    for loss in losses:
+        theirs.step(loss)
     assert plateau_factor(losses, factor, patience) == pytest.approx(opt.param_groups[0]['lr'])
 
 
@@ -240,7 +240,8 @@ torch.set_num_threads(1)
 def validate(m): return dict(loss=float(m.out.weight.abs().sum()), micro_f1=float(m.out.bias.sum()))
 def on_step(s): print(s['step'], flush=True); time.sleep({pause})
 m = model()
-fit(m, Source(), validate, TrainConfig(epochs=4, ema=0.9, schedule='cosine', checkpoint_steps=2), {folder!r}, on_step=on_step)
+config = TrainConfig(epochs=4, ema=0.9, schedule='cosine', checkpoint_steps=2)
+fit(m, Source(), validate, config, {folder!r}, on_step=on_step)
 '''
 
 
@@ -257,7 +258,7 @@ def test_kill_9_then_resume_equals_unbroken(tmp_path):
     killed.wait()
     assert killed.returncode == -signal.SIGKILL
     assert 0 < load_checkpoint(tmp_path / 'killed' / 'checkpoint.safetensors')[1]['step'] < 20
-    steps = [int(l) for l in start(tmp_path / 'killed', 0).communicate()[0].split()]
+    steps = [int(line) for line in start(tmp_path / 'killed', 0).communicate()[0].split()]
     assert steps[0] > 5 and steps[-1] == 20, 'continued, not repeated'
     start(tmp_path / 'whole', 0).communicate()
     (a, ia), (b, ib) = (load_checkpoint(tmp_path / n / 'checkpoint.safetensors') for n in ('killed', 'whole'))

@@ -145,7 +145,8 @@ def test_the_next_version_replaces_the_one_before(shipped, monkeypatch):
 
 
 def test_models_of_several_runs_answer_together(shipped, tmp_path):
-    "What ships says the mean of what its members say, each of which hears its own normalised input; both are on the card."
+    """What ships says the mean of what its members say, each of which hears its own normalised input; both are on
+    the card."""
     first, _ = shipped
     other = run_experiment(
         experiment(

@@ -1,7 +1,8 @@
 """Read the executed chapters as one book: a pandoc tree with numbers, references, citations and captions.
 
-`read_book` gives chapters of blocks that do not yet know whether they become pages or paper: code cells, figures, tables, equations,
-sounds and references stay recognisable as `Div` and `Span` elements of their own classes. `build_html.py` and `build_pdf.py` write them.
+`read_book` gives chapters of blocks that do not yet know whether they become pages or paper: code cells, figures,
+tables, equations, sounds and references stay recognisable as `Div` and `Span` elements of their own classes.
+`build_html.py` and `build_pdf.py` write them.
 Run as a script, it checks the book and says what is wrong, one line each.
 """
 
@@ -134,7 +135,8 @@ def div(blocks: list, id='', classes=(), **pairs) -> dict:
 
 
 def walk(node, change):
-    "The tree with every element replaced by what `change` gives for it: None keeps it, a list takes its place among its siblings."
+    """The tree with every element replaced by what `change` gives for it: None keeps it, a list takes its place
+    among its siblings."""
     if isinstance(node, list):
         out = []
         for child in node:
@@ -200,6 +202,7 @@ def slugify(words: str) -> str:
 
 def options(source: str) -> dict:
     "The `#| name: value` lines of a cell; a directive without a value is True."
+    source = re.sub(r'\n#\|[ \t]{2,}', ' ', source)  # a long value goes on in lines that are indented after the bar
     found = re.findall(r'^#\|[ \t]*([\w-]+)[ \t]*:?[ \t]*(.*?)[ \t]*$', source, re.M)
     return {
         name: value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value or True for name, value in found
@@ -518,7 +521,8 @@ class Reader:
             self.problem(f'cell {i} ended with {output["ename"]}')
             return []
         data = output.get('data', {})
-        base = f'{self.chapter.slug}-{label.split("-", 1)[-1] if label else f"cell{i}"}{f"-{k}" if k and not label else ""}'
+        name = label.split('-', 1)[-1] if label else f'cell{i}' + (f'-{k}' if k else '')
+        base = f'{self.chapter.slug}-{name}'
         page = ''.join(data.get('text/html', ''))
         if '<audio' in page:
             return self.sound(page, f'{self.chapter.slug}-{i}-{k}')
@@ -575,7 +579,8 @@ class Reader:
             if committed is None:
                 if kind == 'fig' and 'needs' not in opts and re.search(r'plt\.|save_figure', source):
                     self.problem(
-                        f'{label} is not in the book: its cell draws nothing here, and figures/{label[4:]}.png does not exist'
+                        f'{label} is not in the book: its cell draws nothing here, and figures/{label[4:]}.png does '
+                        'not exist'
                     )
                 return shown
             shown = [self.image(f'{self.chapter.slug}-{label[4:]}.png', committed, 'image/png'), *shown]
@@ -603,7 +608,8 @@ class Reader:
                 said = words or (label.split('-', 1)[-1].replace('-', ' ') if label else '')
                 if not words:
                     self.problem(
-                        f'a picture {f"({label}) " if label else ""}has no caption to describe it: cell that begins "{code.splitlines()[0][:50] if code else ""}"'
+                        f'a picture {f"({label}) " if label else ""}has no caption to describe it: cell that begins '
+                        f'"{code.splitlines()[0][:50] if code else ""}"'
                     )
                 return el('Image', [node['c'][0], text(said or 'picture'), node['c'][2]])
 
@@ -965,7 +971,8 @@ def binds(left: dict, right: dict) -> bool:
 
 
 def tidy_table(table: dict, may_break: tuple = ('Str',)) -> dict:
-    "A table as a reader wants it: without the row numbers of a data frame, one line of names, numbers to the right, long names that may break."
+    """A table as a reader wants it: without the row numbers of a data frame, one line of names, numbers to the
+    right, long names that may break."""
     table = walk_cells(copy.deepcopy(table), breakable(may_break))
     head, body = table_rows(table)
     n = len(table['c'][2])
@@ -1000,7 +1007,8 @@ HEAD_WORDS = {'f1': 'F1', 'pct': '%'}
 
 
 def for_readers(table: dict) -> dict:
-    "Names and numbers of a data frame as a reader would write them: no underscores, no NaN, no digit that says nothing."
+    """Names and numbers of a data frame as a reader would write them: no underscores, no NaN, no digit that says
+    nothing."""
     head, body = table_rows(table)
     n = len(table['c'][2])
     plain = [row for row in body if len(row) == n]
@@ -1119,7 +1127,8 @@ def arguments(text: str) -> argparse.ArgumentParser:
 
 
 def read_chapters(args: argparse.Namespace):
-    "The book of the chapters named on the command line; figures that need data which are not here come from the repository."
+    """The book of the chapters named on the command line; figures that need data which are not here come from the
+    repository."""
     return read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
 
 
@@ -1136,7 +1145,8 @@ def main() -> int:
         print(line)
     kinds = Counter(kind for kind, *_ in book.targets.values())
     print(
-        f'{len(book.chapters)} chapters, {kinds["fig"]} figures, {kinds["tbl"]} tables, {kinds["eq"]} equations, {len(book.references)} references, '
+        f'{len(book.chapters)} chapters, {kinds["fig"]} figures, {kinds["tbl"]} tables, {kinds["eq"]} equations, '
+        f'{len(book.references)} references, '
         f'{len(book.sounds)} sounds; {len(book.problems)} problems'
     )
     return 1 if book.problems else 0

@@ -1,4 +1,5 @@
-"""Write the book as pages of HTML, one a chapter, and as one file that holds everything; neither asks any host for anything."""
+"""Write the book as pages of HTML, one a chapter, and as one file that holds everything; neither asks any host for
+anything."""
 
 import base64
 import copy
@@ -79,7 +80,8 @@ def for_html(book: Book, blocks: list) -> list:
             node = tidy_table(node)
             return [
                 raw(
-                    f'<div class="scroll{" wide" if is_wide(node) else ""}" tabindex="0" role="region" aria-label="Table">'
+                    f'<div class="scroll{" wide" if is_wide(node) else ""}" tabindex="0" role="region" '
+                    'aria-label="Table">'
                 ),
                 node,
                 raw('</div>'),
@@ -107,7 +109,8 @@ def for_html(book: Book, blocks: list) -> list:
         if 'sound' in classes:
             return [
                 raw(
-                    f'<p class="sound"><audio controls preload="none" data-sound="{pairs["sound"]}" src="{data_uri(*book.sounds[pairs["sound"]])}"></audio></p>'
+                    f'<p class="sound"><audio controls preload="none" data-sound="{pairs["sound"]}" '
+                    f'src="{data_uri(*book.sounds[pairs["sound"]])}"></audio></p>'
                 )
             ]
         if 'only-html' in classes:
@@ -148,7 +151,8 @@ def image(node: dict) -> list:
             'RawInline',
             [
                 'html',
-                f'<img src="images/{html.escape(target)}" alt="{html.escape(text_of(node["c"][1]).strip())}" width="{width}" loading="lazy">',
+                f'<img src="images/{html.escape(target)}" alt="{html.escape(text_of(node["c"][1]).strip())}" '
+                f'width="{width}" loading="lazy">',
             ],
         )
     ]
@@ -186,7 +190,10 @@ def shown_page(page: str) -> str:
         found = re.search(r'<iframe[^>]*srcdoc="([^"]*)"', page)
         inner = found[1] if found else html.escape(page, quote=True)
         height = re.search(r'height="?:?\s*(\d+)', page)
-        return f'<iframe class="shown" title="An interactive display of this chapter" sandbox="allow-scripts" loading="lazy" height="{height[1] if height else 420}" srcdoc="{inner}"></iframe>'
+        return (
+            '<iframe class="shown" title="An interactive display of this chapter" sandbox="allow-scripts" '
+            f'loading="lazy" height="{height[1] if height else 420}" srcdoc="{inner}"></iframe>'
+        )
     return f'<div class="shown-html">{re.sub(r"(?s)<style.*?</style>", "", page)}</div>'
 
 
@@ -260,13 +267,17 @@ def chapter_page(book: Book, chapter) -> str:
             )
             + '</ol></nav>'
         )
-    source = f'<p class="source">Made by <code>nbs/{chapter.name}.ipynb</code>: open it in JupyterLab with <code>make lab</code> to run and change every cell.</p>'
+    source = (
+        f'<p class="source">Made by <code>nbs/{chapter.name}.ipynb</code>: open it in JupyterLab with '
+        '<code>make lab</code> to run and change every cell.</p>'
+    )
     return head + toc + body_of(book, chapter) + source
 
 
 def front_page(book: Book) -> str:
     "Title, contents, how to read."
     commit, date = commit_line()
+    edition = ' · '.join(filter(None, [date, f'commit {commit}' if commit else '']))
     parts, seen = [], None
     for c in book.chapters:
         if c.part != seen:
@@ -276,13 +287,18 @@ def front_page(book: Book) -> str:
             )
             seen = c.part
         parts.append(
-            f'<dt><span class="number">{c.number}</span> <a href="#page-{c.slug}">{inline_cached(c)}</a></dt><dd>{inline(without_references(c.summary))}</dd>'
+            f'<dt><span class="number">{c.number}</span> '
+            f'<a href="#page-{c.slug}">{inline_cached(c)}</a></dt><dd>{inline(without_references(c.summary))}</dd>'
         )
     return (
-        f'<header class="title"><h1 id="sec-title">{html.escape(TITLE)}</h1><p class="subtitle">{html.escape(SUBTITLE)}</p>'
-        f'<p class="author">{html.escape(copyright_line())}</p><p class="edition">{html.escape(" · ".join(filter(None, [date, f"commit {commit}" if commit else ""])))}</p></header>'
-        '<p>Every number, table and figure of this book is made by the code beside it. The code is folded: a click on its line opens it, and on the page of a '
-        'chapter the button <b>Code</b> opens all of it. The search box looks through every page; <kbd>/</kbd> jumps to it. Sounds play in the page.</p>'
+        f'<header class="title"><h1 id="sec-title">{html.escape(TITLE)}</h1>'
+        f'<p class="subtitle">{html.escape(SUBTITLE)}</p>'
+        f'<p class="author">{html.escape(copyright_line())}</p>'
+        f'<p class="edition">{html.escape(edition)}</p></header>'
+        '<p>Every number, table and figure of this book is made by the code beside it. The code is folded: a click '
+        'on its line opens it, and on the page of a '
+        'chapter the button <b>Code</b> opens all of it. The search box looks through every page; <kbd>/</kbd> jumps '
+        'to it. Sounds play in the page.</p>'
         '<h2 id="sec-contents">Contents</h2>' + '\n'.join(parts) + '</dl></section>'
         '<p><a href="#page-lists">Lists of figures, tables and acronyms</a>'
         + (' · <a href="#page-bibliography">Bibliography</a>' if book.references else '')
@@ -458,7 +474,8 @@ def write_single(book: Book, path: Path, inside: dict):
         body=body,
         turn='',
         styles=f'<style>{(HERE / "book.css").read_text(encoding="utf-8")}</style>',
-        scripts=f'<script>window.BOOK_INDEX = {index};</script><script>{(HERE / "book.js").read_text(encoding="utf-8")}</script>',
+        scripts='<script>window.BOOK_INDEX = '
+        f'{index};</script><script>{(HERE / "book.js").read_text(encoding="utf-8")}</script>',
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(whole, encoding='utf-8')

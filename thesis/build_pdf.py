@@ -109,7 +109,8 @@ def for_pdf(book: Book, chapter) -> list:
         if 'only-html' in classes:
             return [
                 raw(
-                    f'#pointer[An interactive display, to be used in the pages of this chapter or in {notebook(chapter)}.]'
+                    '#pointer[An interactive display, to be used in the pages of this chapter or in '
+                    f'{notebook(chapter)}.]'
                 )
             ]
         if classes in (['figure'], ['table']):
@@ -146,7 +147,8 @@ def captioned(node: dict, change) -> list:
 
 
 def code(node: dict, chapter) -> list:
-    "What a reader of paper wants to see of the code: small exports and naive versions; what draws, imports or checks stays in the notebook."
+    """What a reader of paper wants to see of the code: small exports and naive versions; what draws, imports or
+    checks stays in the notebook."""
     (_, _, pairs), source = node['c']
     pairs = dict(pairs)
     lines, kind, names = int(pairs['lines']), pairs['kind'], pairs['names']
@@ -217,7 +219,8 @@ def breadth(word: str) -> float:
 
 
 def table(node: dict, change) -> list:
-    "A table that fits: wide columns give way as far as their longest word lets them, and the letters shrink when that is not enough."
+    """A table that fits: wide columns give way as far as their longest word lets them, and the letters shrink when
+    that is not enough."""
     node = tidy_table(walk(node, lambda n: [el('Str', spelt(n['c']))] if n['t'] == 'Str' else None), ('Str', 'Code'))
     head, body = table_rows(node)
     n = len(node['c'][2])
@@ -234,8 +237,8 @@ def table(node: dict, change) -> list:
         spare = WIDE_TABLE - sum(least)
         if spare < 0:
             size, spare = max(0.6, WIDE_TABLE / sum(least)) * TABLE_SIZE, 0
-        wants = [max(w + 2 - l, 0) ** 0.7 for w, l in zip(widths, least)]
-        wish = [l + spare * want / (sum(wants) or 1) for l, want in zip(least, wants)]
+        wants = [max(w + 2 - low, 0) ** 0.7 for w, low in zip(widths, least)]
+        wish = [low + spare * want / (sum(wants) or 1) for low, want in zip(least, wants)]
         for j, spec in enumerate(node['c'][2]):
             spec[1] = el('ColWidth', round(wish[j] / sum(wish), 4))
     node['c'][1] = [None, []]
@@ -271,7 +274,8 @@ def source_of(book: Book) -> str:
     )
     acronyms = ''.join(f'({string(a)}, {string(b)}),' for a, b in book.acronyms)
     out = [
-        f'#let book-title = {string(TITLE)}\n#let book-subtitle = {string(SUBTITLE)}\n#let book-author = {string(copyright_line())}\n#let book-edition = {string(edition)}\n'
+        f'#let book-title = {string(TITLE)}\n#let book-subtitle = {string(SUBTITLE)}\n#let book-author = '
+        f'{string(copyright_line())}\n#let book-edition = {string(edition)}\n'
         f'#let acronyms = ({acronyms})\n#let h1-gap = h(0.8em)\n',
         (HERE / 'book.typ').read_text(encoding='utf-8'),
     ]
@@ -322,7 +326,10 @@ def bibliography(book: Book) -> str:
             return node['c'][1]
 
     body = typst_of(walk(copy.deepcopy(book.references), lambda n: entry(n)))
-    return f'#heading(level: 1, numbering: none)[Bibliography] <sec-bibliography>\n#[\n#set par(justify: false)\n#set text(size: 9.4pt)\n{body}\n]\n'
+    return (
+        '#heading(level: 1, numbering: none)[Bibliography] <sec-bibliography>\n#[\n#set par(justify: false)\n'
+        f'#set text(size: 9.4pt)\n{body}\n]\n'
+    )
 
 
 def compile_pdf(source: str, book: Book, folder: Path) -> tuple[Path, list]:
