@@ -213,15 +213,18 @@ def markdown_table(
     digits: int = 3,
 ) -> Markdown:
     "A data frame as a Markdown table, with its index."
-    show = lambda v: (
-        v
-        if isinstance(v, str)
-        else ''
-        if v is None or v != v
-        else f'{v:.{digits}f}'
-        if isinstance(v, (float, np.floating))
-        else str(v)
-    )
+
+    def show(v):
+        return (
+            v
+            if isinstance(v, str)
+            else ''
+            if v is None or v != v
+            else f'{v:.{digits}f}'
+            if isinstance(v, (float, np.floating))
+            else str(v)
+        )
+
     flat = table.reset_index()
     lines = [
         '| ' + ' | '.join(str(c) for c in flat.columns) + ' |',
@@ -234,7 +237,8 @@ def markdown_table(
 def f1_table(
     rows: pd.DataFrame, what: str = 'architecture', within: str = 'test', n: int = 1000
 ) -> pd.DataFrame:  # Text, `what` × `within`
-    "Micro F1 with 95 % interval: the best of each column bold, values not told apart from it marked ≈; ± is the spread over seeds."
+    """Micro F1 with 95 % interval: the best of each column bold, values not told apart from it marked ≈; ± is the
+    spread over seeds."""
     rows = main_rows(rows)
     table, compared = score_table(rows, (what, within), n), against_best(rows, what, within).set_index([what, within])
 
@@ -432,9 +436,13 @@ def cost_table(
 
 # %% ../../nbs/60_studies.ipynb #270260da
 def validation_curves(results: list[Result], ax=None):
-    "Micro F1 on the validation tracks by epoch: a thin line for each run, a thick one for the mean of an architecture's runs."
+    """Micro F1 on the validation tracks by epoch: a thin line for each run, a thick one for the mean of an
+    architecture's runs."""
     ax = use_style().subplots()[1] if ax is None else ax
-    of = lambda r: r.config['architecture']
+
+    def of(r):
+        return r.config['architecture']
+
     for name, color in architecture_colors(map(of, results)).items():
         curves = [r.history.set_index('epoch')['micro_f1'] for r in results if of(r) == name]
         if len(curves) > 1:
@@ -483,7 +491,8 @@ def learning_curve(
 def examples(
     results: list[Result], seconds: float = 6.0
 ) -> dict:  # architecture → what `experiments.experiment.excerpt` gives
-    "The same stretch of the first test track, heard by the first run of each architecture whose model is on this machine."
+    """The same stretch of the first test track, heard by the first run of each architecture whose model is on this
+    machine."""
     found = {}
     for name in ordered(r.config['architecture'] for r in results):
         for r in (r for r in results if r.config['architecture'] == name):
@@ -598,12 +607,15 @@ def conclusions(
     if len(set(epochs)) > 1:
         each = [f"{a.replace('_', ' ')} {epochs[a]:.0f}" for a in ordered(epochs.index)]
         said.append(
-            f"They were not trained equally long ({', '.join(each)} epochs), so a difference may be one of training and not of architectures."
+            f"They were not trained equally long ({', '.join(each)} epochs), so a difference may be one of training "
+            "and not of architectures."
         )
     seeds = table['seeds'].min()
     if seeds < 3:
         said.append(
-            f"There {'is one seed' if seeds == 1 else f'are {seeds} seeds'} for {'all' if table['seeds'].max() == seeds else 'some'} of these figures, so a difference may be one of seeds and not of architectures."
+            f"There {'is one seed' if seeds == 1 else f'are {seeds} seeds'} for "
+            f"{'all' if table['seeds'].max() == seeds else 'some'} of these figures, so a difference may be one of "
+            "seeds and not of architectures."
         )
     return said + (_about_cost(runs) if runs is not None and runs['architecture'].nunique() > 1 else [])
 
@@ -628,16 +640,25 @@ def _about_best(test, t, c):
         text += f"; {_listed(tied)} cannot be told from it"
     if len(worse):
         text += (
-            f"; {_listed(ordered(worse.index))} {'is' if len(worse) == 1 else 'are'} worse, by {worse['diff'].min():.3f}"
-            + (f" to {worse['diff'].max():.3f}" if len(worse) > 1 else '')
+            f"; {_listed(ordered(worse.index))} {'is' if len(worse) == 1 else 'are'} worse, by "
+            f"{worse['diff'].min():.3f}" + (f" to {worse['diff'].max():.3f}" if len(worse) > 1 else '')
         )
     return text + '.'
 
 # %% ../../nbs/60_studies.ipynb #8f137368
 def _about_cost(runs):
     cost = cost_table(runs)
-    name = lambda column, f: getattr(cost[column], f)().replace('_', ' ')
-    said = f"The smallest is {name('parameters', 'idxmin')} with {cost['parameters'].min():,} parameters, the largest {name('parameters', 'idxmax')} with {cost['parameters'].max():,}."
+
+    def name(column, f):
+        return getattr(cost[column], f)().replace('_', ' ')
+
+    said = (
+        f"The smallest is {name('parameters', 'idxmin')} with {cost['parameters'].min():,} parameters, the "
+        f"largest {name('parameters', 'idxmax')} with {cost['parameters'].max():,}."
+    )
     if cost['speed'].notna().all():
-        said += f" {name('speed', 'idxmax')} reads music fastest, at {cost['speed'].max():.0f} times real time on one core, {name('speed', 'idxmin')} slowest, at {cost['speed'].min():.0f} times."
+        said += (
+            f" {name('speed', 'idxmax')} reads music fastest, at {cost['speed'].max():.0f} times real time on "
+            f"one core, {name('speed', 'idxmin')} slowest, at {cost['speed'].min():.0f} times."
+        )
     return [said]

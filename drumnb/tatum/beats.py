@@ -47,7 +47,8 @@ def track_beats(
     slowest: float = SLOWEST,
     fastest: float = FASTEST,  # Beats a minute
 ) -> np.ndarray:  # (n, 2): seconds, 0 (position not known)
-    "Beats by madmom's recurrent networks and dynamic Bayesian network (Böck et al. 2016); about a tenth of the playing time."
+    """Beats by madmom's recurrent networks and dynamic Bayesian network (Böck et al. 2016); about a tenth of the
+    playing time."""
     beats = import_madmom().features.beats
     audio = np.asarray(audio, np.float32)
     if len(audio) < SAMPLE_RATE // 2 or not np.abs(audio).max():
@@ -128,7 +129,8 @@ def beats_for(
     found = next((p for p in names if p.is_file()), None)
     if found is None:
         raise DrumnbError(
-            f"{names[0]}: no such file; the source of beats is 'annotated', 'madmom' or a folder with a file of beats for each track"
+            f"{names[0]}: no such file; the source of beats is 'annotated', 'madmom' or a folder with a file of "
+            "beats for each track"
         )
     return read_beats(found)
 
@@ -168,7 +170,10 @@ def beat_scores(
 ) -> dict:  # precision, recall, f1; 0 where nothing can be right
     "Precision, recall and F of tracked beats."
     c = count_beats(reference, estimate, window)
-    ratio = lambda a, b: a / b if b else 0.0
+
+    def ratio(a, b):
+        return a / b if b else 0.0
+
     return dict(
         precision=ratio(c['tp'], c['tp'] + c['fp']),
         recall=ratio(c['tp'], c['tp'] + c['fn']),

@@ -27,7 +27,8 @@ def tatum_batch(
     grids: list,  # of TatumGrid
     starts=0.0,  # Seconds in each recording at which frame 0 lies; one number or one a song
 ) -> dict:  # edges (B, M + 1) and centres (B, M) float64 seconds, mask (B, M) float32
-    "The grids of a batch as tensors; shorter ones end in tatums at infinity, which own nothing and which the mask leaves out."
+    """The grids of a batch as tensors; shorter ones end in tatums at infinity, which own nothing and which the mask
+    leaves out."""
     longest, starts = max(map(len, grids)), np.broadcast_to(starts, len(grids))
     edges, centres = (
         torch.full((len(grids), longest + 1), torch.inf, dtype=torch.float64),
@@ -50,7 +51,8 @@ def segment_max(
     lengths: torch.Tensor,  # (B,) frames that are real
     fps: int = FPS,
 ) -> torch.Tensor:  # (B, M, D)
-    "The largest value of each feature among the frames in [edge, next edge), or at the nearest frame where there is none (Ishizuka et al. 2020, equation 1)."
+    """The largest value of each feature among the frames in [edge, next edge), or at the nearest frame where there
+    is none (Ishizuka et al. 2020, equation 1)."""
     (B, T, D), M = x.shape, centres.shape[1]
     frames = torch.arange(T, device=x.device)
     owner = torch.searchsorted(
@@ -159,7 +161,8 @@ def tatum_activations(
     "What a model says about each tatum of a whole song; tatums beyond the recording are an error."
     if grid.times[-1] > len(features) / FPS + 0.5:
         raise DrumnbError(
-            f'tatums up to {grid.times[-1]:.1f} s for a recording of {len(features) / FPS:.1f} s; drop the beats beyond it with clip_beats'
+            f'tatums up to {grid.times[-1]:.1f} s for a recording of {len(features) / FPS:.1f} s; drop the beats '
+            'beyond it with clip_beats'
         )
     model.eval()
     kept, starts, length = chunk_windows(len(features), chunk, overlap)

@@ -47,7 +47,8 @@ class TatumGrid:
         beats = np.stack([beats, np.zeros_like(beats)], 1) if beats.ndim == 1 else beats
         if len(beats) < 2:
             raise DrumnbError(
-                f'{name}: {len(beats) or "no"} beat{"s" * (len(beats) != 1)}; a grid needs two: give a file of beats, or use even_beats(duration, bpm)'
+                f'{name}: {len(beats) or "no"} beat{"s" * (len(beats) != 1)}; a grid needs two: give a file of '
+                'beats, or use even_beats(duration, bpm)'
             )
         if not np.isfinite(beats).all() or (np.diff(beats[:, 0]) <= 0).any():
             raise DrumnbError(f'{name}: expected beats in rising order of seconds')
@@ -97,7 +98,8 @@ def clip_beats(
     inside = beats[beats[:, 0] <= duration + 1e-6]
     if len(inside) < min(2, len(beats)):
         raise DrumnbError(
-            f'{name}: beats from {beats[0, 0]:.1f} s on, but the recording ends at {duration:.1f} s; they belong to another recording'
+            f'{name}: beats from {beats[0, 0]:.1f} s on, but the recording ends at {duration:.1f} s; they belong to '
+            'another recording'
         )
     if len(inside) < len(beats):
         get_logger('tatum').warning(
@@ -151,7 +153,8 @@ def to_onsets(
     vocabulary, score = as_vocabulary(vocabulary), np.asarray(score)
     if score.shape != (len(grid), len(vocabulary)):
         raise DrumnbError(
-            f'a score of shape {score.shape} on a grid of {len(grid)} tatums with the drums {", ".join(vocabulary)}; expected ({len(grid)}, {len(vocabulary)})'
+            f'a score of shape {score.shape} on a grid of {len(grid)} tatums with the drums {", ".join(vocabulary)}; '
+            f'expected ({len(grid)}, {len(vocabulary)})'
         )
     tatums, drums = np.nonzero(score)
     return Onsets.make(
@@ -171,7 +174,10 @@ def grid_costs(
     phase = ((q.tatums % grid.per_beat) / grid.per_beat + q.deviation / period) % 1  # place within the beat
     third = np.minimum(np.abs(phase - 1 / 3), np.abs(phase - 2 / 3)) < 1 / 24
     ms = 1000 * q.deviation if len(onsets) else np.zeros(1)
-    count = lambda which: np.bincount(onsets.drums[which], minlength=len(onsets.vocabulary))
+
+    def count(which):
+        return np.bincount(onsets.drums[which], minlength=len(onsets.vocabulary))
+
     table = pd.DataFrame(
         dict(
             drum=list(onsets.vocabulary),
@@ -212,7 +218,10 @@ def table_one(
     rows: pd.DataFrame,  # Rows of `grid_costs` with `track`
 ) -> pd.Series:  # tracks, onsets and three shares in per cent
     "Table I: shares of conflicting and of far onsets, all tracks pooled."
-    share = lambda c: 100 * rows[c].sum() / max(rows['onsets'].sum(), 1)
+
+    def share(c):
+        return 100 * rows[c].sum() / max(rows['onsets'].sum(), 1)
+
     return pd.Series(
         dict(
             tracks=rows['track'].nunique(),
@@ -237,7 +246,8 @@ def save_rows(
     seconds: float,
     **info,
 ) -> Result:
-    "Keep rows as the study 'tatum' in the layout of all results: every column of an experiment, and those of their own."
+    """Keep rows as the study 'tatum' in the layout of all results: every column of an experiment, and those of their
+    own."""
     key = content_key('tatum-rows-1', config)
     words = dict(
         run=f'{run}-{key}',

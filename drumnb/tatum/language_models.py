@@ -176,8 +176,8 @@ def perplexity_rows(
     losses, drums = log_losses(model, scores), list(as_vocabulary(vocabulary))
     return pd.DataFrame(
         [
-            dict(track=n, drum=d, nats=l[k], tatums=int(l[-1]))
-            for n, l in zip(names, losses)
+            dict(track=n, drum=d, nats=loss[k], tatums=int(loss[-1]))
+            for n, loss in zip(names, losses)
             for k, d in enumerate(drums)
         ]
     )
@@ -190,7 +190,8 @@ def measure_perplexity(
     vocabulary=DRUMS3,
     **info,
 ) -> Result:
-    "Write the rows: how surprised a language model is by each track of a data set that has drums, on annotated beats, soft strokes included."
+    """Write the rows: how surprised a language model is by each track of a data set that has drums, on annotated
+    beats, soft strokes included."""
     started, tracks, scores = time.monotonic(), [], []
     for t in progress(get_dataset(dataset).tracks(), 'scores'):
         onsets = t.onsets(vocabulary)

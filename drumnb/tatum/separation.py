@@ -78,7 +78,8 @@ def read_state(
         raise DrumnbError(f'{path}: no such file of weights') from None
     except Exception as e:
         raise DrumnbError(
-            f'{path}: not a file of weights ({str(e).splitlines()[0] if str(e) else type(e).__name__}); download it again, or convert it to safetensors'
+            f'{path}: not a file of weights ({str(e).splitlines()[0] if str(e) else type(e).__name__}); download it '
+            'again, or convert it to safetensors'
         ) from None
 
 # %% ../../nbs/55_separation.ipynb #c95c4fe0
@@ -95,7 +96,8 @@ def load_openunmix(path: str | Path) -> OpenUnmix:  # Ready for use
         model.load_state_dict({k: v for k, v in state.items() if k in model.state_dict()}, strict=False)
     except RuntimeError as e:
         raise DrumnbError(
-            f'{path}: its tensors do not fit together ({str(e).splitlines()[-1].strip()}); expected a bidirectional Open-Unmix model'
+            f'{path}: its tensors do not fit together ({str(e).splitlines()[-1].strip()}); expected a bidirectional '
+            'Open-Unmix model'
         ) from None
     return model.eval().requires_grad_(False)
 
@@ -134,7 +136,8 @@ def _demucs(part):
         return importlib.import_module(f'demucs.{part}')
     except ImportError as e:
         raise DrumnbError(
-            f"the source 'demucs' needs the package demucs, 4.1 or later ({e}); install it with `pip install demucs`, or use 'stem' or 'openunmix'"
+            f"the source 'demucs' needs the package demucs, 4.1 or later ({e}); install it with `pip install "
+            "demucs`, or use 'stem' or 'openunmix'"
         ) from None
 
 # %% ../../nbs/55_separation.ipynb #42b92e23
@@ -152,7 +155,8 @@ def load_demucs(
         raise DrumnbError(f'{path}: not a safetensors file ({e}); use one of those published for demucs 4.1') from None
     if about.get('klass') not in DEMUCS or 'structure' in about:
         raise DrumnbError(
-            f"{path}: not a plain Demucs model (class {about.get('klass')!r}); use one of those published for demucs 4.1"
+            f"{path}: not a plain Demucs model (class {about.get('klass')!r}); use one of those published for demucs "
+            "4.1"
         )
     model = loader.load_safetensors_model(path)
     if 'drums' not in model.sources:
@@ -195,7 +199,8 @@ def weights_file(source: str) -> Path:
     found = next((p for kind in kinds if (p := folder / f'{stem}{kind}').is_file()), None)
     if found is None:
         raise DrumnbError(
-            f"{folder / stem}{kinds[0]}: no weights for the source '{source}'; put {what} there as {stem}{' or '.join(kinds)} (DRUMNB_SEPARATION names another folder), or use 'stem'"
+            f"{folder / stem}{kinds[0]}: no weights for the source '{source}'; put {what} there as "
+            f"{stem}{' or '.join(kinds)} (DRUMNB_SEPARATION names another folder), or use 'stem'"
         )
     return found
 
