@@ -17,8 +17,8 @@ one_thread()
 import numpy as np  # noqa: E402  after the threads are set
 import torch  # noqa: E402
 
-from drumnb.experiments.recipes import PROFILES  # noqa: E402
 from drumnb.experiments.inference import activations  # noqa: E402
+from drumnb.experiments.recipes import PROFILES  # noqa: E402
 from drumnb.experiments.training import weighted_bce  # noqa: E402
 from drumnb.models import layers  # noqa: E402
 from drumnb.models.registry import MODELS, count_parameters, make_model  # noqa: E402

@@ -92,7 +92,7 @@ def accompanying(seconds):
 @stage('rendering: a track of `synthetic`', None, 'drums, effects, accompaniment and mix; kits at hand after the first')
 def synthetic(seconds):
     import drumnb.datasets.synthetic  # noqa: F401  registers the data set
-    from drumnb.datasets.core import get_dataset
+    from drumnb.datasets.registry import get_dataset
 
     tracks = get_dataset('synthetic').tracks('train')
     tracks[0].audio()

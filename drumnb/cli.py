@@ -35,14 +35,14 @@ def read_settings(
 # %% ../nbs/77_cli.ipynb #8ae4ee02
 def _datasets(args):
     "Each data set: where it is looked for, whether it is there, how to get it."
-    from drumnb.datasets.core import datasets_table
+    from drumnb.datasets.registry import datasets_table
 
     for row in datasets_table(args.names or None).to_dict('records'):
         state = (
             'not found'
             if not row['there']
-            else 'there and whole'
-            if row.get('whole')
+            else 'complete'
+            if row.get('complete')
             else f"there, {row.get('problems', 0)} problems (drumnb validate {row['name']})"
         )
         print(f"{row['name']}: {row.get('title', '')}\n  {state}")
@@ -54,7 +54,7 @@ def _datasets(args):
 # %% ../nbs/77_cli.ipynb #825ad1e3
 def _validate(args):
     "Check data sets on disk, file by file."
-    from drumnb.datasets.core import get_dataset
+    from drumnb.datasets.registry import get_dataset
 
     reports = [get_dataset(name).validate(recordings=not args.annotations) for name in args.names]
     for report in reports:
@@ -64,7 +64,7 @@ def _validate(args):
 # %% ../nbs/77_cli.ipynb #a82a41c3
 def _prepare(args):
     "Compute the features of data sets ahead of the first run."
-    from drumnb.datasets.core import get_dataset
+    from drumnb.datasets.registry import get_dataset
     from drumnb.experiments.features import plan, prepare
 
     for name in args.names:

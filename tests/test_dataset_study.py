@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
-from drumnb.datasets.core import write_standin
+from drumnb.datasets.registry import write_fixture
 from drumnb.experiments.experiment import all_tracks, run_experiment
 from drumnb.experiments.recipes import limited
 from drumnb.experiments.results import OFFSETS, TOLERANCES, timing_of
@@ -38,7 +38,7 @@ def home(tmp_path_factory):
     "A data home with the stand-ins of the thesis's data sets."
     folder = tmp_path_factory.mktemp('home')
     for name, size in SIZES.items():
-        write_standin(name, folder, **size)
+        write_fixture(name, folder, **size)
     return folder
 
 

@@ -1,5 +1,4 @@
-"""Data sets: names and options, tracks in worker processes, reports, MDB Drums and Groove on stand-ins and on the
-real data."""
+"""Data sets: names and options, tracks in worker processes, reports, MDB Drums and Groove on fixtures and real data."""
 
 import multiprocessing
 import shutil
@@ -7,31 +6,24 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import standins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
-from drumnb.datasets.core import (
-    MODULES,
-    Track,
-    assert_disjoint_groups,
-    datasets_table,
-    describe_options,
-    get_dataset,
-    parse_options,
-)
-from drumnb.datasets.groove import metronome
+from drumnb.datasets.core import Track, assert_disjoint_groups, describe_options, parse_options
+from drumnb.datasets.enst_mdb import fixture_noise, write_enst_fixture, write_mdb_fixture
+from drumnb.datasets.groove import metronome, write_groove_fixture
+from drumnb.datasets.registry import PUBLISHED, datasets_table, get_dataset
 from drumnb.drums import DRUMS3, DRUMS5, DRUMS8
 
 
 @pytest.fixture(scope='module')
 def home(tmp_path_factory):
-    "A data home with all stand-ins."
+    "A data home with all fixtures."
     folder = tmp_path_factory.mktemp('data')
-    standins.write_mdb(folder)
-    standins.write_groove(folder)
-    standins.write_enst(folder, seconds=0.5)
+    write_mdb_fixture(folder)
+    write_groove_fixture(folder)
+    write_enst_fixture(folder, seconds=0.5)
     return folder
 
 
@@ -50,7 +42,7 @@ def summary(track):
 
 
 def test_every_listed_data_set_loads_and_has_its_facts():
-    for name in MODULES:  # not what other tests register
+    for name in ('synthetic', 'enst_mdb', *PUBLISHED):  # not what other tests register
         ds = get_dataset(name)
         assert ds.name == name and ds.title and ds.licence and ds.size_text, name
 
@@ -102,7 +94,7 @@ def test_tracks_of_an_explicit_home_find_it_in_workers(tmp_path, monkeypatch):
     monkeypatch.setenv('DRUMNB_DATA', str(tmp_path / 'nowhere'))
     import pickle
 
-    ds = get_dataset('mdb', standins.write_mdb(tmp_path, ['MusicDelta_Punk']))
+    ds = get_dataset('mdb', write_mdb_fixture(tmp_path, ['MusicDelta_Punk']))
     assert pickle.loads(pickle.dumps(ds.track('MusicDelta_Punk'))).audio().shape == (44100,)
 
 
@@ -127,7 +119,7 @@ def test_a_missing_data_home_is_one_line(tmp_path, monkeypatch):
 
 def test_table_of_data_sets(at_home):
     table = datasets_table(['mdb', 'groove', 'groove:dtm']).set_index('name')
-    assert table.there.all() and table.whole.all()
+    assert table.there.all() and table.complete.all()
     assert table.tracks.tolist() == [23, 6, 6]
     assert table.licence['groove'] == 'CC BY 4.0'
 
@@ -135,19 +127,19 @@ def test_table_of_data_sets(at_home):
 # MDB Drums
 
 
-def test_mdb_stand_in_is_whole(at_home):
+def test_mdb_fixture_is_whole(at_home):
     for name in ('mdb', 'mdb:drum_only'):
         report = get_dataset(name).validate()
         assert report.ok, report
         assert report.counts['splits'] == dict(train=15, validation=4, test=4)
         assert sum(report.counts['onsets'].values()) == 5 * 23
-        assert 'stand-in' in report.notes[0]
+        assert 'fixture' in report.notes[0]
 
 
 def test_mdb_loads_what_is_written(at_home):
     track = get_dataset('mdb:drum_only').track('MusicDelta_Grunge')
     assert track.audio().dtype == np.float32 and track.audio().shape == (44100,)
-    np.testing.assert_allclose(track.audio(), standins.noise(track.id, 'drum_only', seconds=1.0), atol=1e-6)
+    np.testing.assert_allclose(track.audio(), fixture_noise(track.id, 'drum_only', seconds=1.0), atol=1e-6)
     assert (track.split, track.group, track.duration) == ('validation', 'medleydb:MusicDelta_Grunge', 1.0)
     assert track.beats()[:, 1].tolist() == [1, 2, 3, 4, 1]
     for vocabulary in (DRUMS3, DRUMS5, DRUMS8):
@@ -155,7 +147,7 @@ def test_mdb_loads_what_is_written(at_home):
 
 
 def test_mdb_missing_audio_is_named_by_track(tmp_path):
-    folder = standins.write_mdb(tmp_path)
+    folder = write_mdb_fixture(tmp_path)
     (folder / 'audio/full_mix/MusicDelta_Rock_MIX.wav').unlink()
     mdb = get_dataset('mdb', folder)
     assert mdb.validate().problems == ['MusicDelta_Rock: missing audio/full_mix/MusicDelta_Rock_MIX.wav']
@@ -164,7 +156,7 @@ def test_mdb_missing_audio_is_named_by_track(tmp_path):
 
 
 def test_mdb_damage_is_named_by_file(tmp_path):
-    folder = standins.write_mdb(tmp_path)
+    folder = write_mdb_fixture(tmp_path)
     (folder / 'annotations/subclass/MusicDelta_Rock_subclass.txt').write_text('0.1 KD\n0.2 gong\n')
     (folder / 'annotations/subclass/MusicDelta_Punk_subclass.txt').write_text('0.1 KD\n7.5 SD\n')
     problems = '\n'.join(get_dataset('mdb', folder).validate().problems)
@@ -173,7 +165,7 @@ def test_mdb_damage_is_named_by_file(tmp_path):
 
 
 def test_a_cut_off_recording_is_named_and_stops_no_other(tmp_path):
-    folder = standins.write_mdb(tmp_path)
+    folder = write_mdb_fixture(tmp_path)
     path = folder / 'audio/drum_only/MusicDelta_Rock_Drum.wav'
     path.write_bytes(path.read_bytes()[:20000])
     mdb = get_dataset('mdb:drum_only', folder)
@@ -183,7 +175,7 @@ def test_a_cut_off_recording_is_named_and_stops_no_other(tmp_path):
 
 
 def test_fingerprints_follow_the_sources(tmp_path):
-    folder = standins.write_mdb(tmp_path, ['MusicDelta_Punk', 'MusicDelta_Rock'])
+    folder = write_mdb_fixture(tmp_path, ['MusicDelta_Punk', 'MusicDelta_Rock'])
 
     def prints():
         return [t.fingerprint() for t in get_dataset('mdb', folder).tracks(present_only=True)]
@@ -214,7 +206,7 @@ def test_mdb_real(shared_data):
 # ENST-Drums, and both together
 
 
-def test_enst_stand_in_is_whole(at_home):
+def test_enst_fixture_is_whole(at_home):
     report = get_dataset('enst').validate()
     assert report.ok, report
     assert report.counts['splits'] == dict(train=43, validation=10, test=11)
@@ -226,7 +218,7 @@ def test_enst_mix_is_the_sum_of_its_files(at_home):
         stems = track.stems()
         assert len(stems['drums']) == len(stems['rest']) == 22050
         np.testing.assert_array_equal(track.audio(), stems['drums'] + stems['rest'])
-        np.testing.assert_allclose(stems['drums'], standins.noise(track.id, 'wet_mix', seconds=0.5), atol=1e-6)
+        np.testing.assert_allclose(stems['drums'], fixture_noise(track.id, 'wet_mix', seconds=0.5), atol=1e-6)
 
 
 def test_enst_mdb_is_the_union(at_home):
@@ -240,7 +232,7 @@ def test_enst_mdb_is_the_union(at_home):
 # Groove
 
 
-def test_groove_stand_in_is_whole(at_home):
+def test_groove_fixture_is_whole(at_home):
     report = get_dataset('groove:dtm').validate()
     assert report.ok, report
     assert report.counts['splits'] == dict(train=2, validation=2, test=2)
@@ -284,7 +276,7 @@ def test_metronome(meter, bar):
 
 
 def test_groove_damage_is_named(tmp_path):
-    folder = standins.write_groove(tmp_path)
+    folder = write_groove_fixture(tmp_path)
     midi = sorted(folder.rglob('*.mid'))
     midi[0].unlink()
     midi[1].write_bytes(midi[1].read_bytes()[:40])

@@ -398,9 +398,9 @@ def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
 
 @pytest.mark.parametrize('train', ['test-clicks', 'groove:dtd'])
 def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypatch):
-    from drumnb.datasets.core import write_standin
+    from drumnb.datasets.registry import write_fixture
 
-    write_standin('groove', tmp_path)
+    write_fixture('groove', tmp_path)
     for name in ('DATA', 'CACHE'):
         monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
     exp = experiment(train=train, profile='tiny', mixing=True)

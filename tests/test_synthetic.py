@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drumnb.core import DrumnbError
-from drumnb.datasets.core import get_dataset
+from drumnb.datasets.registry import get_dataset
 from drumnb.datasets.synthetic import _materials, active_level, shared_materials
 
 SMALL = 'synthetic:train=3,validation=2,test=2,seconds=5,kits=procedural'
@@ -47,7 +47,7 @@ def test_audio_is_the_sum_of_its_stems_and_always_the_same(songs):
 
 def test_same_audio_in_another_process(songs):
     code = (
-        'import hashlib; from drumnb.datasets.core import get_dataset; '
+        'import hashlib; from drumnb.datasets.registry import get_dataset; '
         f'print(hashlib.sha256(get_dataset({SMALL!r}).track("test-0001").audio().tobytes()).hexdigest())'
     )
     other = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split()[-1]

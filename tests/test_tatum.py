@@ -424,7 +424,7 @@ def test_training_is_reproducible_and_leaves_the_language_model_alone(monkeypatc
 
 
 def test_grid_of_a_real_song_is_close(shared_data, monkeypatch):
-    from drumnb.datasets.core import get_dataset
+    from drumnb.datasets.registry import get_dataset
 
     tracks = {t.id: t for t in get_dataset('rwc', home=shared_data / 'rwc-annotations').tracks()}
     song = tracks['RWC_P001']

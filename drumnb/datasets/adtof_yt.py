@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WINDOW', 'masked_crc', 'read_records', 'write_records', 'fields', 'parse_tensor', 'serialise_tensor',
            'read_snapshot_metadata', 'snapshot_files', 'read_elements', 'ADTOFYT', 'check_adtof', 'convert_snapshot',
-           'write_snapshot', 'standin_adtof_yt']
+           'write_snapshot', 'write_adtof_yt_fixture']
 
 # %% ../../nbs/36_adtof_yt.ipynb #9a5deb32
 import gzip
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core import DrumnbError, atomic_path, rng_for
-from .core import Dataset, register
+from .core import Dataset, fixture, register
 from ..drums import DRUMS5
 from ..onsets import Onsets, to_targets
 from ..spectrograms import FPS
@@ -319,7 +319,8 @@ def write_snapshot(
     return done
 
 # %% ../../nbs/36_adtof_yt.ipynb #7f18141e
-def standin_adtof_yt(
+@fixture('adtof_yt')
+def write_adtof_yt_fixture(
     home: str | Path,  # Folder to write it below
     windows: int = 4,
 ) -> Path:  # Its folder
@@ -329,13 +330,10 @@ def standin_adtof_yt(
 
         def rows():
             for i in range(windows):
-                rng = rng_for('standin', 'adtof', split, i)
+                rng = rng_for('fixture', 'adtof', split, i)
                 onsets = Onsets.make(np.arange(0.1, 3.9, 0.2), np.arange(19) % 5)
                 x = rng.random((WINDOW, 84, 1), np.float32) * 0.2
                 yield [x, to_targets(onsets, WINDOW, neighbours=0.5)]
 
         write_snapshot(folder / f'adtof_yt_{split}', rows(), per_file=3, compress=split == 'test')
     return folder
-
-# %% ../../nbs/36_adtof_yt.ipynb #1f5def9e
-ADTOFYT.write_standin = staticmethod(standin_adtof_yt)

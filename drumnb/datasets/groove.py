@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'BALANCE', 'TAIL', 'SAME', 'read_info', 'metronome', 'kit_refs', 'render_drums', 'mix_stems', 'Groove',
-           'standin_groove']
+           'write_groove_fixture']
 
 # %% ../../nbs/32_groove.ipynb #52f6608d
 import os
@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..audio import SAMPLE_RATE, normalise_rms, rms
 from ..core import DrumnbError, content_key, rng_for
-from .core import Dataset, compare_checksums, published_checksums, read_index, register
+from .core import Dataset, compare_checksums, fixture, published_checksums, read_index, register
 from ..drums import DRUM_TABLE
 from ..onsets import Hits, read_midi, write_midi
 from ..rendering.accompaniment import accompaniment, accompaniment_fingerprint
@@ -217,7 +217,8 @@ def _kits_of(self, track) -> tuple:  # of `KitRef`
 Groove.part, Groove.kits_of = _part, _kits_of
 
 # %% ../../nbs/32_groove.ipynb #dc6f2500
-def standin_groove(
+@fixture('groove')
+def write_groove_fixture(
     home: str | Path,  # Folder to write it below
     performances: int = 6,
     seconds: float = 4.0,
@@ -241,6 +242,3 @@ def standin_groove(
         )
     (folder / 'info.csv').write_text('\n'.join(rows) + '\n')
     return folder
-
-# %% ../../nbs/32_groove.ipynb #88640280
-Groove.write_standin = staticmethod(standin_groove)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STROKE', 'LAYOUT', 'read_pieces', 'read_beat_table', 'Part', 'read_parts', 'drum_hits', 'score_voices', 'RWCPopular',
-           'standin_rwc']
+           'write_rwc_fixture']
 
 # %% ../../nbs/38_rwc.ipynb #0fe4a6fc
 import re
@@ -17,7 +17,7 @@ import pandas as pd
 
 from .. import audio
 from ..core import DrumnbError, content_key, rng_for
-from .core import Dataset, readable_duration, register
+from .core import Dataset, fixture, readable_duration, register
 from .groove import BALANCE, kit_refs, mix_stems, render_drums
 from ..drums import DRUM_TABLE, DRUMS5
 from ..onsets import Hits
@@ -313,7 +313,8 @@ def _fingerprint(self, track):
 RWCPopular.load_stems, RWCPopular.load_audio, RWCPopular.fingerprint = _load_stems, _load_audio, _fingerprint
 
 # %% ../../nbs/38_rwc.ipynb #dd279d8a
-def standin_rwc(
+@fixture('rwc')
+def write_rwc_fixture(
     home: str | Path,  # Folder to write it below
     songs: int = 12,
     seconds: float = 4.0,
@@ -330,17 +331,17 @@ def standin_rwc(
         places = {k: folder / LAYOUT / p / 'RWC-P' for k, p in dict(midi='MIDI_aligned', beats='beats').items()}
         for p in places.values():
             p.mkdir(parents=True, exist_ok=True)
-        _standin_score(places['midi'] / f'{id}.mid', seconds, n < songs)
+        _fixture_score(places['midi'] / f'{id}.mid', seconds, n < songs)
         beats = ''.join(f'{t:.3f};{i % 4 + 1}\n' for i, t in enumerate(np.arange(0.1, seconds, 0.5)))
         (places['beats'] / f'{id}.csv').write_text('t;beat\n' + beats)
-        noise = rng_for('standin', id).normal(0, 0.05, int(seconds * audio.SAMPLE_RATE)).astype(np.float32)
+        noise = rng_for('fixture', id).normal(0, 0.05, int(seconds * audio.SAMPLE_RATE)).astype(np.float32)
         if recordings:
             audio.save(folder / 'audio' / 'RWC-P' / f'{id}.wav', noise)
     (folder / 'metadata.csv').write_text('\ufeff' + '\n'.join(lines) + '\n', encoding='utf-8')
     return folder
 
 # %% ../../nbs/38_rwc.ipynb #4871e396
-def _standin_score(path, seconds, drums):
+def _fixture_score(path, seconds, drums):
     midi = mido.MidiFile(ticks_per_beat=480)
     for name, channel, program, pitches in [('BASS', 0, 33, (40, 43))] + (
         [('DRUMS', 9, 0, (36, 42, 38, 49, 47)), ('SUB DRUMS', 11, 25, (54, 93))] if drums else []
@@ -359,6 +360,3 @@ def _standin_score(path, seconds, drums):
             ]
         midi.tracks.append(track)
     midi.save(path)
-
-# %% ../../nbs/38_rwc.ipynb #0959a75f
-RWCPopular.write_standin = staticmethod(standin_rwc)

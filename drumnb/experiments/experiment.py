@@ -19,7 +19,8 @@ import pandas as pd
 
 # %% ../../nbs/46_experiment.ipynb #2981d0fa
 from ..core import DrumnbError, content_key, get_logger, progress, read_json, runs_home, write_json
-from ..datasets.core import assert_disjoint_groups, get_dataset
+from ..datasets.core import assert_disjoint_groups
+from ..datasets.registry import get_dataset
 
 # %% ../../nbs/46_experiment.ipynb #7eb5d05c
 from drumnb.experiments.batches import (

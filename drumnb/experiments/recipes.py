@@ -18,7 +18,7 @@ import yaml
 
 # %% ../../nbs/44_recipes.ipynb #645f700a
 from ..core import DrumnbError, check_names, content_key
-from ..datasets.core import dataset_names, get_dataset
+from ..datasets.registry import dataset_names, get_dataset
 from ..drums import vocabulary
 from .batches import Augmentation, Windows
 from .training import TrainConfig

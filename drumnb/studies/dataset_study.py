@@ -10,7 +10,7 @@ __all__ = ['THESIS', 'COMBINATIONS', 'RENDERED', 'HELD', 'RUNS', 'thesis_runs', 
 import re
 
 from ..core import check_names
-from ..datasets.core import get_dataset
+from ..datasets.registry import get_dataset
 from ..experiments.recipes import parse_value
 from ..experiments.runner import make_job
 

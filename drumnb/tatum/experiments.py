@@ -37,12 +37,13 @@ from drumnb.core import (
     runs_home,
     write_json,
 )
-from ..datasets.core import Track, assert_disjoint_groups, dataset_class, file_fingerprint, get_dataset
+from ..datasets.core import Track, assert_disjoint_groups, file_fingerprint
+from ..datasets.registry import dataset_class, get_dataset
 from ..drums import vocabulary as as_vocabulary
 
 # %% ../../nbs/56_tatum_experiments.ipynb #b95f8e77
-from ..experiments.experiment import data_fingerprint, finished
 from ..core import check_names
+from ..experiments.experiment import data_fingerprint, finished
 from ..experiments.recipes import parse_value, short_name, split_names
 from drumnb.experiments.results import (
     COLUMNS,

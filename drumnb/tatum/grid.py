@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import DrumnbError, content_key, get_logger, progress, results_home
-from ..datasets.core import get_dataset
+from ..datasets.registry import get_dataset
 from ..drums import DRUMS3, DRUMS5
 from ..drums import vocabulary as as_vocabulary
 from ..experiments.recipes import short_name

@@ -31,7 +31,7 @@ from drumnb.core import (
     rng_for,
     use_style,
 )
-from ..datasets.core import get_dataset
+from ..datasets.registry import get_dataset
 from ..drums import COLORS, DRUMS3
 
 # %% ../../nbs/53_language_models.ipynb #b6e024f4

@@ -24,13 +24,13 @@ from .. import audio
 from ..core import DrumnbError, data_file, results_home, rng_for, runs_home, write_text
 
 # %% ../../nbs/75_weights.ipynb #758d42e2
-from ..datasets.core import get_dataset
+from ..datasets.registry import get_dataset
 from ..drums import NAMES
+from ..experiments.batches import Normaliser
 from ..experiments.experiment import sampled_outputs, score_model, store_activations, tracks_for
+from ..experiments.features import FrameStore, prepare
 from ..experiments.recipes import Experiment
 from ..experiments.results import code_version, load_result
-from ..experiments.batches import Normaliser
-from ..experiments.features import FrameStore, prepare
 
 # %% ../../nbs/75_weights.ipynb #d64dd3a1
 from drumnb.experiments.inference import (
