@@ -68,7 +68,8 @@ def child(path: str, model: str):
     import torch
 
     from drumnb.core import DrumnbError
-    from drumnb.transcription.transcribe import load_transcriber, transcribe_file
+    from drumnb.transcription.formats import transcribe_file
+    from drumnb.transcription.transcribe import load_transcriber
 
     torch.set_num_threads(1)
     load_transcriber(model)

@@ -41,3 +41,29 @@ def madmom():
     finally:
         metadata.distribution = asked
     return module
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory):
+    "Path of a network with random weights that can transcribe."
+    from drumnb.drums import DRUMS5
+    from drumnb.models.registry import make_model, save_model
+    from drumnb.spectrograms import LogSpec
+
+    return save_model(
+        tmp_path_factory.mktemp('model') / 'tiny',
+        make_model('rnn'),
+        features=LogSpec(mul=3, rms=0.1).to_dict(),
+        vocabulary=list(DRUMS5),
+        threshold=0.5,
+    )
+
+
+@pytest.fixture
+def song(tmp_path):
+    "Path of four seconds of kicks."
+    import soundfile
+    from performances import SR, kicks
+
+    soundfile.write(tmp_path / 'song.wav', kicks(), SR)
+    return tmp_path / 'song.wav'

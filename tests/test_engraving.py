@@ -15,18 +15,20 @@ from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import DRUMS5
 from drumnb.onsets import Onsets
 from drumnb.transcription import engraving as en
-from drumnb.transcription import transcribe as tr
+from drumnb.transcription.meter import beats_per_bar, find_beats
+from drumnb.transcription.score import make_score
+from drumnb.transcription.transcribe import Transcription
 
 
 def performed(seed, meter='4/4', bpm=110, seconds=9.0, n=50):
     "A random performance with its score: notes near a grid, flams, doubtful ones."
-    rng, beat, k = rng_for('engraving', seed), 60 / bpm, tr.beats_per_bar(meter)
+    rng, beat, k = rng_for('engraving', seed), 60 / bpm, beats_per_bar(meter)
     t = rng.integers(0, int(seconds / beat * 12), n) * beat / 12 + rng.normal(0, 0.01, n)
     o = Onsets.make(np.clip(t, 0, None), rng.integers(0, 5, n), rng.uniform(0.2, 1, n)).distinct(0.01)
-    p = tr.Transcription(o, rng.beta(5, 1, len(o)).astype(np.float32), seconds, 'song')
+    p = Transcription(o, rng.beta(5, 1, len(o)).astype(np.float32), seconds, 'song')
     return replace(
         p,
-        score=tr.make_score(
+        score=make_score(
             p, np.c_[np.arange(0, seconds, beat), np.arange(len(np.arange(0, seconds, beat))) % k + 1], meter
         ),
     )
@@ -40,8 +42,8 @@ def rock(bars=6, title='rock'):
     ]
     t, d = zip(*rows)
     o = Onsets.make(t, d, np.full(len(t), 0.7))
-    p = tr.Transcription(o, np.full(len(o), 0.9, np.float32), 2.0 * bars, title)
-    return replace(p, score=tr.make_score(p, np.c_[np.arange(0, 2 * bars + 0.1, 0.5), np.arange(4 * bars + 1) % 4 + 1]))
+    p = Transcription(o, np.full(len(o), 0.9, np.float32), 2.0 * bars, title)
+    return replace(p, score=make_score(p, np.c_[np.arange(0, 2 * bars + 0.1, 0.5), np.arange(4 * bars + 1) % 4 + 1]))
 
 
 def written(score):  # (bar, place in quarters, drum, grace) of every note
@@ -86,7 +88,7 @@ def test_musicxml_holds_the_score_and_every_bar_is_full(seed, meter, bpm):
     p = performed(seed, meter, bpm)
     root = ET.fromstring(en.score_xml(p))
     assert read_back(root) == written(p.score)
-    full = tr.beats_per_bar(meter) * en.DIVISIONS * (1.5 if p.score.compound else 1)
+    full = beats_per_bar(meter) * en.DIVISIONS * (1.5 if p.score.compound else 1)
     for m in root.iter('measure'):
         for voice in {n.findtext('voice') for n in m.iter('note')}:
             assert (
@@ -143,7 +145,7 @@ def test_it_is_valid_against_the_schema_of_musicxml_4(schema):
         p = replace(performed(i, meter, 70 + 15 * i), title='<script>&"\x07é')
         for options in ({}, dict(repeats=False), dict(drawn=True), dict(title=False)):
             schema.assertValid(read(en.score_xml(p, **options)))
-    for p in (rock(9), tr.replace(rock(2), confidence=np.full(len(rock(2).onsets), 0.2, np.float32))):
+    for p in (rock(9), replace(rock(2), confidence=np.full(len(rock(2).onsets), 0.2, np.float32))):
         schema.assertValid(read(en.score_xml(p)))
     broken = read(en.score_xml(rock(1)).replace('<voice>1</voice>', '<voice>1</voice><voice>1</voice>', 1))
     assert not schema.validate(broken), 'the schema must refuse what is wrong'
@@ -201,7 +203,7 @@ def test_equal_bars_are_repeats_unless_doubtful():
     c = p.confidence.copy()
     c[np.flatnonzero((p.onsets.times >= 6) & (p.onsets.times < 8))[0]] = 0.1
     q = replace(p, confidence=c)
-    q = replace(q, score=tr.make_score(q, p.score.beats))
+    q = replace(q, score=make_score(q, p.score.beats))
     assert kinds(q) == [None, 'start', None, 'stop', None, 'start']
     assert [n.get('color') for n in ET.fromstring(en.score_xml(q)).iter('note')].count(en.LIGHT) == 1
     assert kinds(p) != kinds(q) and read_back(ET.fromstring(en.score_xml(p))) == written(p.score)
@@ -250,8 +252,8 @@ def test_sheets_as_pictures_and_pages(tmp_path):
 
 
 def test_nothing_to_draw_and_no_score():
-    empty = tr.Transcription(Onsets.empty(), np.zeros(0, np.float32), 3.0, 'silence')
-    empty = replace(empty, score=tr.make_score(empty, tr.find_beats('bpm=120', empty)))
+    empty = Transcription(Onsets.empty(), np.zeros(0, np.float32), 3.0, 'silence')
+    empty = replace(empty, score=make_score(empty, find_beats('bpm=120', empty)))
     assert 'measure="yes"' in en.score_xml(empty)
     with pytest.raises(DrumnbError, match='no score yet'):
         en.score_xml(replace(empty, score=None))

@@ -9,19 +9,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drumnb.core import DrumnbError
+from drumnb import audio
+from drumnb.core import DrumnbError, rng_for
 from drumnb.experiments.inference import (
+    Calibration,
+    VelocityModel,
+    _logit,
+    _sigmoid,
     activations,
+    calibration_error,
     choose_threshold,
     chunk_windows,
     decode,
     score_activations,
     score_tracks,
+    strike_levels,
     threshold_counts,
 )
 from drumnb.metrics import count, micro_f1
 from drumnb.models.registry import make_model
 from drumnb.onsets import Onsets, PeakPicking, to_targets
+from drumnb.spectrograms import LogSpec
 
 
 class Neighbours(torch.nn.Module):
@@ -169,3 +177,28 @@ def test_score_tracks_goes_the_whole_way():
         and rows.fp.sum() + rows.fn.sum() == 0
     )
     assert set(rows.track) == {'t0', 't1'}
+
+
+def test_calibration_is_monotone_and_right_on_average():
+    rng = rng_for('calibration')
+    truth = {'KD': (2.0, 1.0), 'CY': (0.7, -1.0)}
+    tables = []
+    for drum, (a, b) in truth.items():
+        p = rng.uniform(0.05, 0.95, 4000)
+        tables.append(pd.DataFrame(dict(drum=drum, activation=p, true=rng.random(4000) < _sigmoid(a * _logit(p) + b))))
+    peaks = pd.concat(tables)
+    c = Calibration.fit(peaks)
+    for drum, w in truth.items():
+        assert np.allclose(c.drums[drum], w, atol=0.2)
+    assert calibration_error(c(peaks.activation, peaks.drum), peaks.true) < 0.02
+    assert Calibration()([0.3], ['KD'])[0] == pytest.approx(0.3)
+
+
+def test_velocity_follows_loudness():
+    t = np.arange(8 * audio.SAMPLE_RATE) / audio.SAMPLE_RATE
+    hard = np.where((t // 0.5).astype(int) % 2 == 0, 1.0, 0.25)
+    x = (0.6 * hard * np.exp(-(t % 0.5) * 25) * np.sin(2 * np.pi * 60 * (t % 0.5))).astype(np.float32)
+    linear = LogSpec().linear(x)
+    o = Onsets.make(np.arange(1, 16) * 0.5, ['KD'] * 15)
+    levels = strike_levels(linear, o, LogSpec())
+    assert np.diff(levels)[::2].min() > 8 and VelocityModel()(levels, o.names)[1] > VelocityModel()(levels, o.names)[0]

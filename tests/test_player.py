@@ -14,7 +14,9 @@ from browser import Browser, find_chromium
 from drumnb.audio import SAMPLE_RATE as SR
 from drumnb.onsets import Onsets
 from drumnb.transcription import player as pl
-from drumnb.transcription import transcribe as tr
+from drumnb.transcription.meter import find_beats
+from drumnb.transcription.score import make_score
+from drumnb.transcription.transcribe import Transcription
 
 EVIL = '</script><script>alert("x")</script><img src="http://example.invalid/x" onerror=alert(2)>'
 
@@ -27,9 +29,9 @@ def made(folder, title='song', seconds=8.0):
     times = np.arange(0, seconds, 0.25)
     o = Onsets.make(times, np.arange(len(times)) % 5, np.full(len(times), 0.7))
     confidence = np.where(np.arange(len(o)) // 8 == 2, 0.3, 0.95).astype(np.float32)
-    p = tr.Transcription(o, confidence, seconds, title, folder / 'song.wav')
+    p = Transcription(o, confidence, seconds, title, folder / 'song.wav')
     return replace(
-        p, score=tr.make_score(p, np.c_[np.arange(0, seconds + 0.1, 0.5), np.arange(int(2 * seconds) + 1) % 4 + 1])
+        p, score=make_score(p, np.c_[np.arange(0, seconds + 0.1, 0.5), np.arange(int(2 * seconds) + 1) % 4 + 1])
     )
 
 
@@ -194,8 +196,8 @@ def test_the_recording_and_its_packed_copy_are_in_step(opened, tmp_path):
     x[SR : SR + 40] = 0.9
     soundfile.write(tmp_path / 'click.wav', x, SR)
     o = Onsets.make([1.0], ['KD'], [0.8])
-    p = tr.Transcription(o, np.ones(1, np.float32), 2.0, 'click', tmp_path / 'click.wav')
-    pl.write_html(tmp_path / 'click.html', replace(p, score=tr.make_score(p, tr.find_beats('bpm=120', p))))
+    p = Transcription(o, np.ones(1, np.float32), 2.0, 'click', tmp_path / 'click.wav')
+    pl.write_html(tmp_path / 'click.html', replace(p, score=make_score(p, find_beats('bpm=120', p))))
     b.open(tmp_path / 'click.html')
     at = b.run('''(async () => { const c = new OfflineAudioContext(1, 88200, 44100);
         const t = document.getElementById("recording").textContent.trim();

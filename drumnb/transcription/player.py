@@ -82,7 +82,7 @@ def bars_to_check(
     transcription,  # With a score
     most: int = 12,
     least: float = 0.4,
-    share: float = 1 / 3,  # Bars listed at most; expected wrong notes at least; share of all bars at most
+    fraction: float = 1 / 3,  # Bars listed at most; expected wrong notes at least; fraction of all bars at most
 ) -> pd.DataFrame:  # bar (from 0), start_s, end_s, wrong, drums
     "Bars with the most notes that are probably wrong, the worst first."
     s = transcription.score
@@ -103,7 +103,7 @@ def bars_to_check(
     return (
         table[table.wrong >= least]
         .sort_values(['wrong', 'bar'], ascending=[False, True])
-        .head(min(most, int(np.ceil(share * s.n_bars))))
+        .head(min(most, int(np.ceil(fraction * s.n_bars))))
         .reset_index(drop=True)
     )
 
