@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from .core import DrumnbError
-from .onsets import Onsets, frames_of
+from .onsets import Onsets
+from .peak_picking import frames_of
 
 # %% ../nbs/07_metrics.ipynb #9c399b22
 DECIMALS = 4  # of a second: differences are rounded to a tenth of a millisecond, as in mir_eval.transcription

@@ -20,7 +20,7 @@ from ..core import DrumnbError, content_key, rng_for
 from .core import Dataset, fixture, readable_duration, register
 from .groove import BALANCE, kit_refs, mix_stems, render_drums
 from ..drums import DRUM_TABLE, DRUMS5
-from ..onsets import Hits
+from ..onsets import Hits, open_midi, ticks_to_seconds
 
 # %% ../../nbs/38_rwc.ipynb #15f2a5f7
 from drumnb.rendering.accompaniment import (
@@ -100,41 +100,26 @@ _PITCHED = re.compile(r'steel', re.I)
 # %% ../../nbs/38_rwc.ipynb #c0c2a488
 def read_parts(path: str | Path) -> list:  # of Part
     "All notes of a MIDI file in seconds, track by track; `DrumnbError` when the file is broken."
-    try:
-        midi = mido.MidiFile(path)
-    except FileNotFoundError:
-        raise DrumnbError(f'{path}: no such file') from None
-    except (EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise DrumnbError(f'{path}: not a whole MIDI file ({str(e) or "it ends too early"}); get it again') from None
-    tempi, parts = [(0, 500_000)], []
-    for track in midi.tracks:
-        found, changes = _track_notes(track)
-        tempi += changes
-        parts += [(track.name.strip(), *p) for p in found]
-    at, tempo = np.array(sorted(dict(tempi).items()), np.float64).T
-    begin = np.concatenate([[0], np.cumsum(np.diff(at) * tempo[:-1])])
-
-    def seconds(ticks):
-        i = np.searchsorted(at, ticks, side='right') - 1
-        return (begin[i] + (ticks - at[i]) * tempo[i]) * 1e-6 / midi.ticks_per_beat
-
-    return [Part(name, channel, program, _in_seconds(notes, seconds)) for name, channel, program, notes in parts]
+    midi = open_midi(path)
+    return [
+        Part(track.name.strip(), channel, program, _in_seconds(notes, midi))
+        for track in midi.tracks
+        for channel, program, notes in _track_notes(track)
+    ]
 
 # %% ../../nbs/38_rwc.ipynb #bf78643c
-def _in_seconds(notes, seconds):
+def _in_seconds(notes, midi):
     notes = np.array(sorted(notes), np.float64).reshape(-1, 4)
-    start, end = seconds(notes[:, 0]), seconds(notes[:, 1])
+    start, end = ticks_to_seconds(midi, notes[:, 0]), ticks_to_seconds(midi, notes[:, 1])
     return np.stack([start, np.maximum(end - start, 0), notes[:, 2], notes[:, 3] / 127], 1)
 
 # %% ../../nbs/38_rwc.ipynb #259fa1cb
 def _track_notes(track):
-    "Notes (start, end in ticks, pitch, velocity) of a track by channel with the channel's program, and its changes of tempo."
-    now, tempi, programs, sounding, notes = 0, [], {}, {}, {}
+    "Notes (start, end in ticks, pitch, velocity) of a track by channel, with the channel's program."
+    now, programs, sounding, notes = 0, {}, {}, {}
     for m in track:
         now += m.time
-        if m.type == 'set_tempo':
-            tempi.append((now, m.tempo))
-        elif m.type == 'program_change':
+        if m.type == 'program_change':
             programs.setdefault(m.channel, m.program)
         elif m.type == 'note_on' and m.velocity:
             sounding.setdefault((m.channel, m.note), []).append((now, m.velocity))
@@ -143,7 +128,7 @@ def _track_notes(track):
             notes.setdefault(m.channel, []).append((start, now, m.note, velocity))
     for (channel, pitch), rest in sounding.items():
         notes.setdefault(channel, []).extend((start, now, pitch, velocity) for start, velocity in rest)
-    return [(c + 1, programs.get(c, -1), n) for c, n in sorted(notes.items())], tempi
+    return [(c + 1, programs.get(c, -1), n) for c, n in sorted(notes.items())]
 
 # %% ../../nbs/38_rwc.ipynb #b6ee9041
 _KNOWN = np.array([label for source, label, *_ in DRUM_TABLE if source == 'gm'])

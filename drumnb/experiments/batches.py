@@ -19,7 +19,8 @@ from ..drums import DRUMS5
 from .features import FrameStore, level_gain
 
 # %% ../../nbs/41_batches.ipynb #0f9b99ab
-from ..onsets import Onsets, to_targets
+from ..onsets import Onsets
+from ..peak_picking import to_targets
 from ..rendering.drum_sampler import BandHits, BandSampler
 from ..spectrograms import FPS
 

@@ -21,7 +21,8 @@ from torch import nn
 from ..core import DrumnbError, progress, require
 from ..drums import DRUMS5
 from ..metrics import count, match
-from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
+from ..onsets import Onsets
+from ..peak_picking import PeakPicking, frames_of, pick_peaks
 
 # %% ../../nbs/43_inference.ipynb #1ea9f0f4
 def chunk_windows(

@@ -23,7 +23,7 @@ from ..drums import vocabulary
 from .batches import Augmentation, Windows
 from .training import TrainConfig
 from ..models.registry import MODELS, make_model
-from ..onsets import PeakPicking
+from ..peak_picking import PeakPicking
 from ..rendering.drum_sampler import Sampling
 
 # %% ../../nbs/44_recipes.ipynb #e6e2f1c2
@@ -171,7 +171,7 @@ class Experiment:
         str, ...
     ] = ()  # Data sets whose accompaniment plays beside sampled drums; 'train' means those of `train`
     proportions: dict = field(default_factory=dict)  # Training set → its share of the crops; by length when empty
-    picking: dict = field(default_factory=dict)  # Fields of `onsets.PeakPicking`
+    picking: dict = field(default_factory=dict)  # Fields of `PeakPicking`
     threshold: float | str | tuple = (
         0.5  # Least activation of an onset (or one for each drum), or 'validation' or 'drums': one for all or for each, chosen there
     )

@@ -20,7 +20,8 @@ from ..experiments.experiment import excerpt
 from ..experiments.recipes import Experiment
 from ..experiments.results import Result, load_result
 from ..metrics import bootstrap, macro_f1, match, micro_f1, paired_bootstrap, scores
-from ..onsets import Onsets, plot_activations, to_targets
+from ..onsets import Onsets
+from ..peak_picking import plot_activations, to_targets
 from ..spectrograms import FPS
 
 # %% ../../nbs/60_studies.ipynb #4e4315a8

@@ -29,7 +29,8 @@ from ..drums import vocabulary as as_vocabulary
 from ..experiments.inference import activations
 from ..experiments.training import load_checkpoint, save_checkpoint
 from ..metrics import micro_f1
-from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
+from ..onsets import Onsets
+from ..peak_picking import PeakPicking, frames_of, pick_peaks
 from ..spectrograms import FPS
 from .crnn import TatumCRNN, tatum_activations, tatum_batch
 from .grid import TatumGrid, quantise

@@ -22,7 +22,8 @@ from ..drums import vocabulary as as_vocabulary
 from ..experiments.batches import Normaliser
 from ..experiments.inference import Calibration, VelocityModel, activations, decode, strike_levels
 from ..models.registry import load_model
-from ..onsets import Onsets, PeakPicking
+from ..onsets import Onsets
+from ..peak_picking import PeakPicking
 from ..spectrograms import feature_spec, stream_features
 
 # %% ../../nbs/70_transcribe.ipynb #06f8b4f4

@@ -44,7 +44,7 @@ from drumnb.experiments.inference import (
 )
 from ..metrics import bootstrap, f_measure, micro_f1, scores
 from ..models.registry import Ensemble, count_parameters, load_model, save_model
-from ..onsets import PeakPicking
+from ..peak_picking import PeakPicking
 
 # %% ../../nbs/77_weights.ipynb #76137eb2
 from ..rendering.accompaniment import default_soundfont, find_soundfonts
