@@ -22,8 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = {'79_cli': 'cli'}  # chapters whose module lies outside the package of their part
 KNOWN = {  # problems of `check_order` that are being worked on; a new one fails
-    'nbs/04_drums.ipynb: imports drumnb.datasets.registry of chapter 39; only lower numbers may be used',
-    'nbs/04_drums.ipynb: imports drumnb.rendering.kits of chapter 12; only lower numbers may be used',
     'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.accompaniment of chapter 15; only lower numbers '
     'may be used',
     'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.grooves of chapter 14; only lower numbers may be '
