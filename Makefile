@@ -30,8 +30,8 @@ study: venv ## Train and score all five on the embedded data set, then print the
 	@export $(STUDY_HOMES); status=0; \
 	$(BIN)/drumnb study architecture --profile $(PROFILE) --architectures $(ARCHITECTURES) || status=$$?; \
 	if [ $$status -eq 0 ] || compgen -G 'runs/results/architecture/*.csv' >/dev/null; then \
-		$(BIN)/python scripts/execute.py nbs/61_architecture_study.ipynb --to runs/chapters --depends runs/results; \
-		printf '\nchapter and figures\n'; printf '  %s\n' runs/chapters/61_architecture_study.ipynb runs/figures/*.png; \
+		$(BIN)/python scripts/execute.py nbs/62_architecture_study.ipynb --to runs/chapters --depends runs/results; \
+		printf '\nchapter and figures\n'; printf '  %s\n' runs/chapters/62_architecture_study.ipynb runs/figures/*.png; \
 	fi; \
 	exit $$status
 

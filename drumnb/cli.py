@@ -116,8 +116,8 @@ def _study(args):
     from drumnb.core import check_names
     from drumnb.experiments.recipes import split_names
     from drumnb.experiments.runner import check_data, run_batch, study_jobs
-    from drumnb.studies.core import STUDIES
     from drumnb.studies.dataset_study import RUNS, planned_jobs
+    from drumnb.studies.tables import STUDIES
 
     check_names('study', [args.study], [*STUDIES, *RUNS, 'tatum'])
     study = STUDIES.get(args.study, dict(settings={}))
@@ -211,7 +211,7 @@ def _print_scores(jobs):
 
     from drumnb.experiments.recipes import short_name
     from drumnb.experiments.results import load_result
-    from drumnb.studies.core import score_table
+    from drumnb.studies.tables import score_table
 
     rows = pd.concat([load_result(j.result).rows for j in jobs], ignore_index=True)
     rows = rows.assign(

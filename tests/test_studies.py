@@ -12,7 +12,8 @@ from drumnb.experiments.results import Result, save_result
 from drumnb.metrics import micro_f1
 from drumnb.models.registry import MODELS
 from drumnb.onsets import Onsets
-from drumnb.studies import core as studies
+from drumnb.studies import plots
+from drumnb.studies import tables as studies
 
 DRUMS = ('KD', 'SD', 'TT', 'HH', 'CY')
 RATES = dict(rnn=0.70, cnn=0.55, crnn=0.82, conv_transformer=0.815, vit=0.45)
@@ -105,7 +106,7 @@ def test_tables_of_one_and_of_all(isolated, architectures, seeds):
     assert all(sum(v.startswith('**') for v in table[c]) == 1 for c in table)
     assert ('±' in table.iloc[0, 0]) == (len(seeds) > 1)
     assert studies.cost_table(runs)['runs'].tolist() == [len(seeds)] * len(architectures)
-    assert list(studies.drum_table(rows, 'a').columns) == ['macro', *DRUMS]
+    assert list(studies.drum_scores(rows, 'a').columns) == ['macro', *DRUMS]
     said = ' '.join(studies.conclusions(rows, runs))
     assert 'equally long' not in said
     unequal = runs.assign(epochs=runs['architecture'].map(lambda a: 15 if a == 'crnn' else 5))
@@ -124,7 +125,7 @@ def test_a_profile_may_train_some_architectures_for_less(monkeypatch):
 
 def test_every_drum_has_an_interval_of_its_own():
     rows = pd.concat([made(a, r) for a, r in RATES.items()])
-    table = studies.drum_table(rows, 'a', n=50)
+    table = studies.drum_scores(rows, 'a', n=50)
     for drum in DRUMS:
         of = rows[(rows['drum'] == drum) & (rows['test'] == 'a')]
         assert table[drum].equals(studies.f1_table(of, n=50)['a']) and all('[' in v for v in table[drum])
@@ -135,10 +136,10 @@ def test_a_difference_within_the_interval_is_not_a_win(isolated):
     verdict = studies.difference_table(rows).reset_index().set_index(['test', 'architecture'])['verdict']
     compared = studies.against_best(studies.main_rows(rows)).set_index(['test', 'architecture'])
     for key, word in verdict.items():
-        assert (word == 'not told apart') == (compared.loc[key, 'low'] <= 0 <= compared.loc[key, 'high'])
+        assert (word == 'not significant') == (compared.loc[key, 'low'] <= 0 <= compared.loc[key, 'high'])
     assert verdict['a', 'vit'] == 'worse'
     table = studies.f1_table(rows, n=20)
-    assert all(('≈' in table.loc[a, t]) == (word == 'not told apart') for (t, a), word in verdict.items())
+    assert all(('≈' in table.loc[a, t]) == (word == 'not significant') for (t, a), word in verdict.items())
 
 
 def test_the_goal_is_about_songs_of_the_kind_that_was_learnt():
@@ -176,9 +177,9 @@ def test_runs_older_than_the_measurement_of_speed(isolated):
     )
 
 
-def test_published_figures_are_told_apart():
+def test_published_results_are_marked():
     shown = studies.beside_published(
-        pd.concat([made(a, r) for a, r in RATES.items()]), studies.published('architecture_study')
+        pd.concat([made(a, r) for a, r in RATES.items()]), studies.published_table('architecture_study')
     )
     theirs = [c for c in shown if 'thesis' in c]
     assert theirs and all(v == '' or (v.startswith('*') and not v.startswith('**')) for c in theirs for v in shown[c])
@@ -192,7 +193,7 @@ def test_learning_curve_orders_by_hours():
     runs = pd.DataFrame(
         dict(train_hours=[n / 60 for n in (60, 4, 15)]), index=[f'crnn-s0-synthetic:train={n}' for n in (60, 4, 15)]
     )
-    ax = studies.learning_curve(studies.learning_table(rows, runs))
+    ax = plots.learning_curve(studies.learning_table(rows, runs))
     heights = ax.lines[0].get_ydata()
     assert len(heights) == 3 and np.all(np.diff(heights) > 0)
 
@@ -207,7 +208,7 @@ def test_every_stroke_is_on_the_staff_once(reference, estimate):
 
     onsets = [Onsets.make(np.sort(np.array(t, float)), ['SD'] * len(t), np.ones(len(t))) for t in (reference, estimate)]
     fig, ax = plt.subplots()
-    studies.plot_staff(onsets[1], ax, onsets[0])
+    plots.plot_staff(onsets[1], ax, onsets[0])
     heads = [c for c in ax.collections if c.get_zorder() == 2]
     assert sum(len(c.get_offsets()) for c in heads) == len(set(reference) | set(estimate))
     plt.close(fig)

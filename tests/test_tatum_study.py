@@ -268,6 +268,6 @@ def test_the_chapter_draws_what_there_is(own, capsys):
         run_tatum(
             replace(tatum_experiment(system=system, profile='tiny', training=dict(steps=12, every=6)), study='tatum')
         )
-    text = run_chapter(ROOT / 'nbs' / '63_tatum_study.ipynb')
+    text = run_chapter(ROOT / 'nbs' / '64_tatum_study.ipynb')
     assert 'against tatum' in text and '| annotated | tatum+gru |' in text and 'points of F' in text
     assert (own / 'figures' / 'tatum-table.png').exists() and '3 runs' in capsys.readouterr().out
