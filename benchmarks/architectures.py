@@ -21,7 +21,8 @@ from drumnb.experiments.inference import activations  # noqa: E402
 from drumnb.experiments.recipes import PROFILES  # noqa: E402
 from drumnb.experiments.training import weighted_bce  # noqa: E402
 from drumnb.models import layers  # noqa: E402
-from drumnb.models.registry import MODELS, count_parameters, make_model  # noqa: E402
+from drumnb.models.inspection import count_parameters
+from drumnb.models.registry import MODELS, make_model  # noqa: E402
 
 torch.set_num_threads(1)
 # Of the quick profile, and the defaults of the architectures, which are the middle of the thesis's search spaces.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
 from drumnb.experiments.inference import activations
-from drumnb.models.layers import count_parameters, draw_architecture, influence, layer_table
+from drumnb.models.inspection import count_parameters, draw_architecture, influence, layer_table
 from drumnb.models.registry import MODELS, load_model, make_model, model_settings, save_model
 
 TINY = {

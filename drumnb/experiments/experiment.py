@@ -65,7 +65,8 @@ from drumnb.experiments.results import (
 )
 from .training import fit, pick_device, progress_callback, set_threads
 from ..metrics import count, micro_f1
-from ..models.registry import count_parameters, load_model, save_model
+from ..models.inspection import count_parameters
+from ..models.registry import load_model, save_model
 from ..onsets import Onsets
 from ..peak_picking import PeakPicking, to_targets
 from ..rendering.drum_sampler import BandSampler, Sampling

@@ -10,7 +10,6 @@ __all__ = ['TRAINING_SPACE', 'METHODS', 'LEVELS', 'TOY_SPACE', 'LogUniform', 'se
 
 # %% ../../nbs/48_search.ipynb #169e7d5e
 import contextlib
-import importlib
 import itertools
 import json
 import os
@@ -47,7 +46,7 @@ from .runner import check_room, start_ray
 
 # %% ../../nbs/48_search.ipynb #00c9792e
 from .training import TrainConfig
-from ..models.registry import MODELS, model_settings
+from ..models.registry import MODELS, model_class, model_settings
 
 # %% ../../nbs/48_search.ipynb #53c20332
 @dataclass(frozen=True)
@@ -79,9 +78,7 @@ def search_space(
     architecture: str,  # A name of `models.registry.MODELS`
 ) -> dict:  # Setting → tuple of choices, or `LogUniform`
     "Everything that a search varies for an architecture."
-    check_names('architecture', [architecture], MODELS)
-    module = importlib.import_module(MODELS[architecture][0])
-    return {**getattr(module, f'{architecture.upper()}_SPACE'), **TRAINING_SPACE}
+    return {**model_class(architecture).space, **TRAINING_SPACE}
 
 # %% ../../nbs/48_search.ipynb #47550679
 def narrow(

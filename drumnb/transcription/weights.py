@@ -43,7 +43,8 @@ from drumnb.experiments.inference import (
     outputs_report,
 )
 from ..metrics import bootstrap, f_measure, micro_f1, scores
-from ..models.registry import Ensemble, count_parameters, load_model, save_model
+from ..models.inspection import count_parameters
+from ..models.registry import Ensemble, load_model, save_model
 from ..peak_picking import PeakPicking
 
 # %% ../../nbs/77_weights.ipynb #76137eb2
