@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Put the model of a finished run into the package: rounded weights, description and model card in drumnb/data/weights.
 
-    python scripts/ship_weights.py RUN [RUN…] [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5]
+    python scripts/ship_weights.py RUN [--model FILE] [--threshold 0.35 | 0.3 0.4 0.3 0.3 0.5]
         [--level] [--version N] [--folder DIR]
 
-RUN is the name of a run or the path of its JSON in results/; the models of several answer together. The data sets of
-its validation and test parts must be here, because confidence is fitted and all scores are computed again with the
-very weights that ship.
+RUN is the name of a run or the path of its JSON in results/. The data sets of its validation and test parts must be
+here, because confidence is fitted and all scores are computed again with the very weights that ship.
 """
 
 import argparse
@@ -18,9 +17,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description='Put the model of a finished run into the package.')
-    parser.add_argument(
-        'run', nargs='+', help='name of a run, or the path of its JSON; the models of several answer together'
-    )
+    parser.add_argument('run', metavar='RUN', help='name of a run, or the path of its JSON')
     parser.add_argument('--model', metavar='FILE', help='other weights of the same experiment, such as an average')
     parser.add_argument(
         '--threshold',
