@@ -12,6 +12,7 @@ import importlib.util
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,9 @@ KNOWN = {  # problems of `check_order` that are being worked on; a new one fails
 }
 MEGABYTE = 1_000_000
 WEIGHTS = 4 * MEGABYTE  # what the package ships may be larger
-EXPORT_LINES = 45
+EXPORT_LINES = 45  # of one export cell, data aside
+EXPORT_LIMITS = dict(median=10, p90=25, maximum=EXPORT_LINES)  # of all export cells
+MODULE_LINES = 400
 SAME = 0.0005  # share of dots that may differ between two drawings of one figure
 SCRATCH_STEPS = '''
 import runpy, sys
@@ -220,6 +223,73 @@ def check_style(root: Path = ROOT) -> list[str]:
             for start in unseen(cells)
         ]
     return notes
+
+
+def export_figures(root: Path = ROOT) -> dict:
+    "Lines of export cells, data aside: how many cells, median, 90th percentile and maximum."
+    lines = sorted(lines_of_code(c) for path in notebooks(root) for c in cells_of(path) if is_export(c)) or [0]
+    p90 = lines[int(0.9 * (len(lines) - 1))]
+    return dict(cells=len(lines), median=statistics.median(lines), p90=p90, maximum=lines[-1])
+
+
+def check_sizes(root: Path = ROOT) -> list[str]:
+    "Export cells are short on the whole, and a chapter exports a module of moderate length."
+    found, problems = export_figures(root), []
+    problems += [
+        f'nbs: the {name} of the lines of export cells is {found[name]:g}, and at most {limit} is wanted'
+        for name, limit in EXPORT_LIMITS.items()
+        if found[name] > limit
+    ]
+    for path in notebooks(root):
+        exported = sum(lines_of_code(c) for c in cells_of(path) if is_export(c))
+        if exported > MODULE_LINES:
+            problems.append(f'{path.relative_to(root)}: exports {exported} lines; at most {MODULE_LINES} are wanted')
+    return problems
+
+
+def public_names(cell: dict) -> set[str]:
+    "What an export cell defines for others: functions, classes and variables without a leading underscore."
+    found = set()
+    for node in (python_of(cell) or ast.Module([], [])).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            patched = any('patch' in ast.unparse(d) for d in node.decorator_list)
+            found |= set() if patched else {node.name}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return {name for name in found if not name.startswith('_')}
+
+
+def check_names_once(root: Path = ROOT) -> list[str]:
+    "A public name stands for one thing: no two modules define the same."
+    owners = {}
+    for path in notebooks(root):
+        if module := exported_module(path):
+            for name in set().union(*(public_names(c) for c in cells_of(path) if is_export(c))):
+                owners.setdefault(name, set()).add(module)
+    return [
+        f'nbs: {name} is defined by {" and ".join(sorted(modules))}; one name stands for one thing'
+        for name, modules in sorted(owners.items())
+        if len(modules) > 1
+    ]
+
+
+def check_ruff(root: Path = ROOT) -> list[str]:
+    "Notebooks, scripts and tests are linted and formatted by ruff, as pyproject.toml says."
+    if not (root / 'pyproject.toml').exists():
+        return []
+    problems = []
+    for command in (['check'], ['format', '--check']):
+        run = subprocess.run(
+            [sys.executable, '-m', 'ruff', *command, '.', '--output-format', 'concise'],
+            cwd=root,
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode not in (0, 1):
+            return [f'ruff: {run.stderr.strip()}']
+        problems += [line for line in run.stdout.splitlines() if re.match(r'\S+?:.*\d+:\d+: ', line)]
+    return problems
 
 
 def check_parameters(cells: list[dict]) -> list[str]:
@@ -514,13 +584,19 @@ CHECKS = [
     check_files,
     check_settings,
 ]
+ADVICE = [check_style, check_sizes, check_names_once, check_ruff]  # do not fail yet
 
 
 def main() -> int:
     problems = [line for check in CHECKS for line in check(ROOT)]
-    notes = [f'note: {line}' for line in check_style(ROOT)]
+    notes = [f'note: {line}' for check in ADVICE for line in check(ROOT)]
     for line in [*notes, *problems]:
         print(line)
+    print(
+        'export cells: {cells}, lines: median {median:g}, 90th percentile {p90}, maximum {maximum}'.format(
+            **export_figures()
+        )
+    )
     if not problems:
         print(f'{len(notebooks())} notebooks, their modules and figures are in sync and clean')
     return 1 if problems else 0

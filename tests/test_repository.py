@@ -111,7 +111,7 @@ def project(exported, tmp_path) -> Path:
 
 
 def problems_of(root: Path) -> str:
-    return '\n'.join(line for check in [*check_sync.CHECKS, check_sync.check_style] for line in check(root))
+    return '\n'.join(line for check in [*check_sync.CHECKS, *check_sync.ADVICE] for line in check(root))
 
 
 def test_a_sound_project_has_no_problem(project):
@@ -216,6 +216,25 @@ def write_a_long_cell(root):
     write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\n' + 'print(1)\n' * 60))
 
 
+def define_twice(root):
+    write_notebook(root / 'nbs/01_second.ipynb', chapter('second', '#| export\ndef one():\n    "Two."\n    return 2'))
+
+
+def write_a_long_line(root):
+    shutil.copy(ROOT / 'pyproject.toml', root)
+    (root / 'long.py').write_text('x = 1  # ' + 'word ' * 30 + '\n')
+
+
+def leave_it_unformatted(root):
+    shutil.copy(ROOT / 'pyproject.toml', root)
+    (root / 'plain.py').write_text('x = [1,2]\n')
+
+
+def export_too_much(root):
+    cells = '\n'.join(f'def f{i}():\n    return {i}' for i in range(201))
+    write_notebook(root / 'nbs/00_first.ipynb', chapter('first', f'#| export\n{cells}'))
+
+
 def show_nothing(root):
     write_notebook(root / 'nbs/00_first.ipynb', chapter('first', '#| export\ndef one(): return 1')[:3])
 
@@ -275,6 +294,10 @@ def unpin(root):
         (forget_the_summary, '02_prose.ipynb: the first cell'),
         (grow, '02_prose.ipynb: 1.0 MB'),
         (write_a_long_cell, 'has 61 lines; split it'),
+        (export_too_much, '00_first.ipynb: exports 403 lines'),
+        (define_twice, 'one is defined by first and second'),
+        (write_a_long_line, 'long.py:1:121: E501'),
+        (leave_it_unformatted, 'plain.py:1:8: unformatted'),
         (show_no_figure, 'shows ../figures/kit.png'),
         (leave_a_figure, 'figures/stray.png: no chapter draws it'),
         (name_a_machine, 'notes.md:1: holds a path of one machine'),

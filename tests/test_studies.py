@@ -106,7 +106,7 @@ def test_tables_of_one_and_of_all(isolated, architectures, seeds):
     assert all(sum(v.startswith('**') for v in table[c]) == 1 for c in table)
     assert ('±' in table.iloc[0, 0]) == (len(seeds) > 1)
     assert studies.cost_table(runs)['runs'].tolist() == [len(seeds)] * len(architectures)
-    assert list(studies.drum_scores(rows, 'a').columns) == ['macro', *DRUMS]
+    assert list(studies.drum_f1_table(rows, 'a').columns) == ['macro', *DRUMS]
     said = ' '.join(studies.conclusions(rows, runs))
     assert 'equally long' not in said
     unequal = runs.assign(epochs=runs['architecture'].map(lambda a: 15 if a == 'crnn' else 5))
@@ -125,7 +125,7 @@ def test_a_profile_may_train_some_architectures_for_less(monkeypatch):
 
 def test_every_drum_has_an_interval_of_its_own():
     rows = pd.concat([made(a, r) for a, r in RATES.items()])
-    table = studies.drum_scores(rows, 'a', n=50)
+    table = studies.drum_f1_table(rows, 'a', n=50)
     for drum in DRUMS:
         of = rows[(rows['drum'] == drum) & (rows['test'] == 'a')]
         assert table[drum].equals(studies.f1_table(of, n=50)['a']) and all('[' in v for v in table[drum])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS3
 from drumnb.onsets import Onsets
-from drumnb.tatum.beats import beat_scores, beats_cache, beats_for, import_madmom, read_beats, track_beats, write_beats
+from drumnb.tatum.beats import beat_scores, beats_cache, beats_for, import_madmom, madmom_beats, read_beats, write_beats
 from drumnb.tatum.crnn import (
     load_tatum_model,
     make_tatum_crnn,
@@ -26,7 +26,7 @@ from drumnb.tatum.grid import (
     bar_numbers,
     clip_beats,
     even_beats,
-    grid_costs,
+    grid_errors,
     meter_of,
     quantise,
     table_one,
@@ -149,8 +149,10 @@ def test_madmom_finds_the_beats_of_a_metronome_and_none_in_silence():
     true = np.arange(0.4, 5.9, 0.5)
     for t in true:
         x[int(t * 44100) :][:2000] += 0.2 * burst[: len(x) - int(t * 44100)]
-    assert beat_scores(true, track_beats(x))['f1'] > 0.8
-    assert track_beats(np.zeros(44100, np.float32)).shape == (0, 2) and track_beats(np.zeros(0, np.float32)).shape == (
+    assert beat_scores(true, madmom_beats(x))['f1'] > 0.8
+    assert madmom_beats(np.zeros(44100, np.float32)).shape == (0, 2) and madmom_beats(
+        np.zeros(0, np.float32)
+    ).shape == (
         0,
         2,
     )
@@ -209,7 +211,7 @@ def test_mishaps_with_beats_are_refused_or_stated(caplog):
 def test_table_one_counts_layers_once():
     grid = TatumGrid.from_beats([0.0, 1.0, 2.0])
     onsets = Onsets.make([0.0, 0.01, 0.25, 0.3, 0.62, 1.5], ['BD', 'BD', 'SD', 'SD', 'HH', 'HH'], vocabulary=DRUMS3)
-    t = table_one(grid_costs(onsets, grid).assign(track='a'))
+    t = table_one(grid_errors(onsets, grid).assign(track='a'))
     assert (t.onsets, round(t.conflict_pct, 6), round(t.far_pct, 6), round(t.conflict_or_far_pct, 6)) == (
         5,
         20.0,
@@ -428,5 +430,5 @@ def test_grid_of_a_real_song_is_close(shared_data, monkeypatch):
 
     tracks = {t.id: t for t in get_dataset('rwc', home=shared_data / 'rwc-annotations').tracks()}
     song = tracks['RWC_P001']
-    t = table_one(grid_costs(song.onsets(DRUMS3), TatumGrid.from_beats(song.beats())).assign(track=song.id))
+    t = table_one(grid_errors(song.onsets(DRUMS3), TatumGrid.from_beats(song.beats())).assign(track=song.id))
     assert t.onsets > 500 and t.far_pct < 2 and meter_of(TatumGrid.from_beats(song.beats())) == 4

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ARCHITECTURE_ORDER', 'PUBLISHED_NAMES', 'STUDIES', 'RECIPES', 'RUN_SETTINGS', 'RUN_MEASURES', 'ordered',
            'study_results', 'recipe_of', 'load_results', 'load_runs', 'main_rows', 'score_table', 'against_best',
-           'cell_text', 'markdown_table', 'f1_table', 'bold_best', 'drum_scores', 'difference_table', 'published_names',
-           'published_table', 'beside_published', 'cost_table', 'learning_table', 'conclusions']
+           'cell_text', 'markdown_table', 'f1_table', 'bold_best', 'drum_f1_table', 'difference_table',
+           'published_names', 'published_table', 'beside_published', 'cost_table', 'learning_table', 'conclusions']
 
 # %% ../../nbs/60_tables.ipynb #f6c07c2e
 import numpy as np
@@ -241,7 +241,7 @@ def bold_best(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:  # Text
     )
 
 # %% ../../nbs/60_tables.ipynb #6be235e4
-def drum_scores(
+def drum_f1_table(
     rows: pd.DataFrame,
     test: str | None = None,  # One test set; all pooled when None
     n: int = 1000,

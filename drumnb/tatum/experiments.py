@@ -66,7 +66,7 @@ from ..models.registry import make_model
 from ..spectrograms import FPS, feature_spec
 from .beats import beats_for
 from .crnn import make_tatum_crnn, save_tatum_model
-from .grid import TatumGrid, clip_beats, grid_costs, quantise, to_onsets
+from .grid import TatumGrid, clip_beats, grid_errors, quantise, to_onsets
 
 # %% ../../nbs/56_tatum_experiments.ipynb #72f10279
 from drumnb.tatum.language_models import (
@@ -93,7 +93,7 @@ from drumnb.tatum.regularised_training import (
     train_frame_model,
     train_tatum_model,
 )
-from .separation import SOURCES, separated_tracks
+from .separation import DRUM_SOURCES, separated_tracks
 
 # %% ../../nbs/56_tatum_experiments.ipynb #ff5b0642
 SYSTEMS = {
@@ -210,7 +210,7 @@ def _coerce(name, value):
 def check_tatum(exp: TatumExperiment):
     "Raise `DrumnbError` for what does not exist, before anything is computed."
     check_names('system', [exp.system], SYSTEMS)
-    check_names('part', exp.train_parts + exp.test_parts, ('mix', 'drums', *SOURCES[1:]))
+    check_names('part', exp.train_parts + exp.test_parts, ('mix', 'drums', *DRUM_SOURCES[1:]))
     check_names(
         'training setting',
         exp.training,
@@ -329,7 +329,7 @@ def far_share(track: Track, vocabulary) -> float:  # 0 to 1; infinite without dr
     onsets, beats = track.onsets(vocabulary), track.beats()
     if not len(onsets) or beats is None or len(beats) < 2:
         return np.inf
-    costs = grid_costs(onsets, TatumGrid.from_beats(beats, name=track.id))
+    costs = grid_errors(onsets, TatumGrid.from_beats(beats, name=track.id))
     return float(costs.far.sum() / costs.onsets.sum())
 
 # %% ../../nbs/56_tatum_experiments.ipynb #5cd2d9cd
@@ -420,7 +420,7 @@ class StoredFeatures:
 # %% ../../nbs/56_tatum_experiments.ipynb #335a8475
 def part_store(exp: TatumExperiment, tracks: list, part: str) -> FrameStore:
     "Prepared features of tracks for one thing to hear: the mix, a stem, or what a separator finds."
-    separator = part if part in SOURCES[1:] else None
+    separator = part if part in DRUM_SOURCES[1:] else None
     chosen = separated_tracks(tracks, separator) if separator else tracks
     store = prepare(
         chosen, exp.features, ('mix',) if separator else exp.parts, workers=exp.workers, allow_skips=exp.allow_skips

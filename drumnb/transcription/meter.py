@@ -17,8 +17,7 @@ from scipy.signal import savgol_filter
 from ..audio import load
 from ..core import DrumnbError
 from ..onsets import Onsets
-from ..tatum.beats import read_beats
-from ..tatum.beats import track_beats as madmom_beats
+from ..tatum.beats import madmom_beats, read_beats
 from .transcribe import Transcription
 
 # %% ../../nbs/71_meter.ipynb #56bdc78e
