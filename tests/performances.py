@@ -6,7 +6,7 @@ import torch
 
 from drumnb import audio
 from drumnb.drums import DRUMS5
-from drumnb.experiments.inference import STRIKE_BANDS
+from drumnb.experiments.inference import ONSET_BANDS
 from drumnb.onsets import Onsets
 from drumnb.peak_picking import PeakPicking
 from drumnb.spectrograms import LogSpec
@@ -23,7 +23,7 @@ class Rise(torch.nn.Module):
     def __init__(self):
         super().__init__()
         hz = torch.tensor(LogSpec().frequencies.copy())
-        bands = torch.stack([((hz >= a) & (hz < b)).float() for a, b in map(STRIKE_BANDS.get, DRUMS5)], 1)
+        bands = torch.stack([((hz >= a) & (hz < b)).float() for a, b in map(ONSET_BANDS.get, DRUMS5)], 1)
         self.bands = torch.nn.Parameter(bands / bands.sum(0), requires_grad=False)
 
     def forward(self, x):

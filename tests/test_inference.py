@@ -1,7 +1,5 @@
 "Chunks, decoding, thresholds and scoring."
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,9 +19,8 @@ from drumnb.experiments.inference import (
     choose_threshold,
     chunk_windows,
     decode,
+    onset_levels,
     score_activations,
-    score_tracks,
-    strike_levels,
     threshold_counts,
 )
 from drumnb.metrics import count, micro_f1
@@ -34,7 +31,7 @@ from drumnb.spectrograms import LogSpec
 
 
 class Neighbours(torch.nn.Module):
-    "A stand-in whose reach is exactly three frames."
+    "A model whose reach is exactly three frames."
 
     def __init__(self):
         super().__init__()
@@ -156,30 +153,6 @@ def test_chosen_threshold_is_the_best():
     assert len(each) == 5 and micro_f1(rows) >= f[t] - 0.02 and set(rows.track) == {'0', '1', '2'}
 
 
-def test_score_tracks_goes_the_whole_way():
-    truth = Onsets.make([0.5, 1.0, 1.5], ['KD', 'SD', 'KD'])
-
-    class Oracle(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.tensor(10.0))
-
-        def forward(self, x):
-            return (x[..., :5] - 0.7) * self.scale
-
-    tracks = [
-        SimpleNamespace(id=f't{i}', audio=lambda: to_targets(truth, 200), onsets=lambda vocabulary: truth)
-        for i in range(2)
-    ]
-    rows = score_tracks(Oracle(), lambda a: np.pad(a, ((0, 0), (0, 3))), lambda x: x, tracks)
-    assert (
-        rows.columns.tolist() == ['track', 'drum', 'tp', 'fp', 'fn']
-        and rows.tp.sum() == 6
-        and rows.fp.sum() + rows.fn.sum() == 0
-    )
-    assert set(rows.track) == {'t0', 't1'}
-
-
 def test_calibration_is_monotone_and_right_on_average():
     rng = rng_for('calibration')
     truth = {'KD': (2.0, 1.0), 'CY': (0.7, -1.0)}
@@ -201,5 +174,5 @@ def test_velocity_follows_loudness():
     x = (0.6 * hard * np.exp(-(t % 0.5) * 25) * np.sin(2 * np.pi * 60 * (t % 0.5))).astype(np.float32)
     linear = LogSpec().linear(x)
     o = Onsets.make(np.arange(1, 16) * 0.5, ['KD'] * 15)
-    levels = strike_levels(linear, o, LogSpec())
+    levels = onset_levels(linear, o, LogSpec())
     assert np.diff(levels)[::2].min() > 8 and VelocityModel()(levels, o.names)[1] > VelocityModel()(levels, o.names)[0]

@@ -40,11 +40,11 @@ from drumnb.experiments.inference import (
     GRID,
     activations,
     choose_threshold,
-    cross_check,
+    cross_validate,
     decode,
+    evaluate_outputs,
+    evaluation_rows,
     fit_outputs,
-    judge_outputs,
-    outputs_report,
     score_activations,
 )
 from .recipes import RECIPE, Experiment, build_model, limited, protocol_window, train_config
@@ -399,10 +399,10 @@ def model_outputs(
     spec, picking = feature_spec(exp.features), PeakPicking(**exp.picking)
     items = sampled_outputs(exp, model, normaliser, data.validation, 80)
     calibration, velocity = fit_outputs(items, spec, threshold, picking)
-    judged = {'validation': cross_check(items, spec, threshold, picking)}
+    judged = {'validation': cross_validate(items, spec, threshold, picking)}
     for name, store in data.tests.items():
-        judged[name] = outputs_report(
-            *judge_outputs(
+        judged[name] = evaluation_rows(
+            *evaluate_outputs(
                 sampled_outputs(exp, model, normaliser, store, 40), calibration, velocity, spec, threshold, picking
             )
         )

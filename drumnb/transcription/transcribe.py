@@ -20,7 +20,7 @@ from ..core import DrumnbError, content_key, data_file
 from ..drums import DRUMS5
 from ..drums import vocabulary as as_vocabulary
 from ..experiments.batches import Normaliser
-from ..experiments.inference import Calibration, VelocityModel, activations, decode, strike_levels
+from ..experiments.inference import Calibration, VelocityModel, activations, decode, onset_levels
 from ..models.registry import load_model
 from ..onsets import Onsets
 from ..peak_picking import PeakPicking
@@ -163,7 +163,7 @@ def transcribe_performance(
     y = activations(t.model, PreparedFeatures(linear, t.spec, t.normaliser))
     found = decode(y, t.threshold, t.vocabulary, t.picking)
     found = found[(found.times <= seconds)]
-    velocities = t.velocity(strike_levels(linear, found, t.spec), found.names)
+    velocities = t.velocity(onset_levels(linear, found, t.spec), found.names)
     return Transcription(
         replace(found, velocities=velocities),
         t.calibration(found.velocities, found.names),

@@ -30,10 +30,10 @@ from drumnb.experiments.inference import (
     GRID,
     activations,
     choose_threshold,
-    cross_check,
+    cross_validate,
+    evaluate_outputs,
+    evaluation_rows,
     fit_outputs,
-    judge_outputs,
-    outputs_report,
 )
 from ..experiments.recipes import Experiment
 from ..experiments.results import Result, code_version, load_result
@@ -182,10 +182,10 @@ def refit(
         )
     items = sampled_outputs(exp, model, normaliser, everything, 80)
     fitted = fit_outputs(items, spec, threshold, picking)
-    evaluations = {'validation': cross_check(items, spec, threshold, picking)}
+    evaluations = {'validation': cross_validate(items, spec, threshold, picking)}
     for name, store in tests.items():
         outputs = sampled_outputs(exp, model, normaliser, store, 40)
-        evaluations[name] = outputs_report(*judge_outputs(outputs, *fitted, spec, threshold, picking))
+        evaluations[name] = evaluation_rows(*evaluate_outputs(outputs, *fitted, spec, threshold, picking))
     return *fitted, {k: v for k, v in evaluations.items() if v}
 
 # %% ../../nbs/77_weights.ipynb #ba677eaf
