@@ -22,7 +22,7 @@ setup(
     keywords=cfg['keywords'].split(),
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=['drumnb*']),
-    package_data={'drumnb': ['data/*', 'data/weights/*']},
+    package_data={'drumnb': ['data/*', 'data/weights/*', 'data/grooves/*']},
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split()},
     entry_points={'console_scripts': cfg['console_scripts'].split()},

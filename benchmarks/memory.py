@@ -74,7 +74,7 @@ class RenderedTrack(NoiseTrack):
 
     def part(self):
         from drumnb.core import rng_for
-        from drumnb.rendering.grooves import compose_part
+        from drumnb.rendering.drum_parts import compose_part
 
         return compose_part(rng_for('benchmark', self.number), 'train', TRACK_SECONDS)
 

@@ -58,7 +58,7 @@ for preset in ('log', 'mel'):
 @stage('rendering: compose a drum part', 60)
 def composing(seconds):
     from drumnb.core import rng_for
-    from drumnb.rendering.grooves import compose_part
+    from drumnb.rendering.drum_parts import compose_part
 
     count = iter(range(10**6))
     return lambda: compose_part(rng_for('benchmark', next(count)), seconds=seconds)
@@ -66,7 +66,7 @@ def composing(seconds):
 
 def drum_part(seconds):
     from drumnb.core import rng_for
-    from drumnb.rendering.grooves import compose_part
+    from drumnb.rendering.drum_parts import compose_part
 
     return compose_part(rng_for('benchmark', 'part'), seconds=seconds)
 

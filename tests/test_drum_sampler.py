@@ -12,24 +12,24 @@ from drumnb.drums import ARTICULATIONS, DRUMS5
 from drumnb.experiments.batches import Augmentation, Performance, SampledSource, Windows
 from drumnb.experiments.features import Entry, FrameStore
 from drumnb.onsets import Hits
+from drumnb.rendering.drum_parts import compose_part
 from drumnb.rendering.drum_sampler import (
-    PLATES,
+    CYMBAL_BLEED,
     BandHits,
-    BandSampler,
     BandStroke,
     BandVoice,
+    DrumSampler,
     Sampling,
     Send,
-    _sent,
     band_kit,
     band_voices,
     draw_send,
     play_bands,
-    rattle_bands,
+    resonance_bands,
     vary_score,
+    with_send,
 )
-from drumnb.rendering.grooves import compose_part
-from drumnb.rendering.kits import choked, procedural_kit, render_hits
+from drumnb.rendering.kits import LEVELS, choked, procedural_kit, render_hits
 from drumnb.spectrograms import FPS, LogSpec
 
 SPEC = LogSpec()
@@ -65,7 +65,7 @@ def test_a_stroke_rises_where_it_is_labelled(kits):
 def test_labels_of_an_unvaried_crop_are_those_of_the_performance(kits, seed):
     rng = rng_for('labels', seed)
     part = compose_part(rng, 'train', 12.0)
-    sampler, whole, start = BandSampler(SPEC, PLAIN, kits=kits), BandHits.of(part.hits), float(rng.uniform(0, 9))
+    sampler, whole, start = DrumSampler(SPEC, PLAIN, kits=kits), BandHits.of(part.hits), float(rng.uniform(0, 9))
     magnitudes, played = sampler.crop(whole, 12.0, start, 200, rng)
     assert magnitudes.shape == (200, SPEC.n_bins) and np.isfinite(magnitudes).all()
     expected, found = part.hits.onsets().crop(start, start + 1.9), played.onsets().crop(0.0, 1.9)
@@ -82,41 +82,41 @@ def test_a_varied_score_keeps_its_times_and_adds_nothing(seed):
     assert ((varied.velocities >= 0.02) & (varied.velocities <= 1)).all()
 
 
-def test_answers_come_when_something_is_struck_and_leave_the_labels(kits):
-    """Wires under a kick and a tom, plates beside a snare: softer than a stroke of their own, none before it, and
+def test_drums_resonate_when_something_is_struck_and_leave_the_labels(kits):
+    """Wires under a kick and a tom, a hi-hat beside a snare: softer than a stroke of their own, none before it, and
     not in the labels."""
-    rng = rng_for('answers')
+    rng = rng_for('resonance')
     voices = band_voices(kits, {'kick', 'tom_low', 'snare', 'hat_closed', 'ride'}, rng, PLAIN, SPEC.frequencies)
     own = {
         a: play_bands(hits_of((0.5, a, 1.0)), voices, 150, SPEC.n_bins, rng_for('own')).sum()
         for a in ('snare', 'hat_closed')
     }
-    for struck, answering in (('kick', 'snare'), ('tom_low', 'snare'), ('snare', 'hat_closed')):
-        energy = rattle_bands(hits_of((0.5, struck, 1.0)), voices, 150, SPEC.frequencies, rng, 1.0)
-        assert energy[:45].max() == 0 and 0 < energy.sum() < own[answering]
-    assert not rattle_bands(hits_of((0.5, 'ride', 1.0)), voices, 150, SPEC.frequencies, rng, 1.0).any()
+    for struck, resonating in (('kick', 'snare'), ('tom_low', 'snare'), ('snare', 'hat_closed')):
+        energy = resonance_bands(hits_of((0.5, struck, 1.0)), voices, 150, SPEC.frequencies, rng, 1.0)
+        assert energy[:45].max() == 0 and 0 < energy.sum() < own[resonating]
+    assert not resonance_bands(hits_of((0.5, 'ride', 1.0)), voices, 150, SPEC.frequencies, rng, 1.0).any()
     hits, crop = hits_of((1.0, 'kick', 0.9), (1.5, 'snare', 0.9)), dict(seconds=3.0, start=0.0, n=250, speed=1.0)
     alone, together = (
-        BandSampler(SPEC, replace(PLAIN, rattle=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[1]
+        DrumSampler(SPEC, replace(PLAIN, rattle=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[1]
         for share in (0.0, 1.0)
     )
     assert alone.onsets().equals(together.onsets())
 
 
-def test_plates_answer_more_softly_than_they_are_struck(kits):
-    rng = rng_for('plates')
+def test_cymbal_bleed_is_softer_than_a_stroke(kits):
+    rng = rng_for('bleed')
     voices = band_voices(kits, {'kick', 'snare', 'hat_closed', 'hat_open', 'ride'}, rng, PLAIN, SPEC.frequencies)
     for struck in ('kick', 'snare'):
         own = min(
             play_bands(hits_of((0.5, a, 1.0)), voices, 150, SPEC.n_bins, rng_for('own')).sum()
-            for (s, *_), a, _ in PLATES
+            for (s, *_), a, _ in CYMBAL_BLEED
             if s == struck
         )
-        energy = rattle_bands(hits_of((0.5, struck, 1.0)), voices, 150, SPEC.frequencies, rng, 1.0, PLATES)
+        energy = resonance_bands(hits_of((0.5, struck, 1.0)), voices, 150, SPEC.frequencies, rng, 1.0, CYMBAL_BLEED)
         assert energy[:45].max() == 0 and 0 < energy.sum() < 0.1 * own
     hits, crop = hits_of((1.0, 'kick', 0.9), (1.5, 'snare', 0.9)), dict(seconds=3.0, start=0.0, n=250, speed=1.0)
     alone, together = (
-        BandSampler(SPEC, replace(PLAIN, plates=share, sends=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[
+        DrumSampler(SPEC, replace(PLAIN, plates=share, sends=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[
             1
         ]
         for share in (0.0, 1.0)
@@ -126,11 +126,11 @@ def test_plates_answer_more_softly_than_they_are_struck(kits):
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
-def test_an_effect_adds_its_share_of_the_energy_behind_the_stroke(seed):
+def test_an_effect_adds_its_part_of_the_energy_behind_the_stroke(seed):
     rng = rng_for('sends', seed)
     send, n = draw_send(rng, 5), int(rng.integers(4, 60))
     stroke = (rng.random((n, 5)) * np.exp(-np.arange(n) / 4)[:, None]).astype(np.float32)
-    heard = _sent(stroke, send)
+    heard = with_send(stroke, send)
     np.testing.assert_allclose(heard.sum(0), stroke.sum(0) * (1 + send.wet), rtol=2e-3)
     np.testing.assert_allclose(heard[0], stroke[0], rtol=1e-6)  # the room answers, it does not know beforehand
     assert (heard[:n] >= stroke * (1 - 1e-6)).all()
@@ -139,11 +139,11 @@ def test_an_effect_adds_its_share_of_the_energy_behind_the_stroke(seed):
 def test_a_gate_shuts():
     stroke = np.zeros((3, 2), np.float32)
     stroke[0] = 1
-    ring = _sent(stroke, Send(np.ones(2, np.float32), 0.98, 10.0))[1:]
+    ring = with_send(stroke, Send(np.ones(2, np.float32), 0.98, 10.0))[1:]
     assert (ring[:10] > 0).all() and ring[9, 0] > 0.8 * ring[0, 0] and np.abs(ring[10:]).max() < 1e-6
 
 
-def test_only_skins_are_sent(kits):
+def test_cymbals_stay_dry(kits):
     for i in range(6):
         voices = band_voices(
             kits,
@@ -191,8 +191,6 @@ def test_sampled_and_rendered_drums_look_alike():
     part, kit = compose_part(rng_for('alike'), 'train', 8.0), procedural_kit(5)
     rendered = SPEC.linear(render_hits(part.hits, kit, rng_for('alike', 'play'), 8.0, variety=0))[:800]
     flat, calm = np.ones(SPEC.n_bins), np.zeros(SPEC.n_bins)
-    from drumnb.rendering.kits import LEVELS
-
     voices = {
         a: BandVoice(s, (flat * 10 ** (LEVELS[a][0] / 20)).astype(np.float32), 0, np.inf, calm, 1.0)
         for a, s in band_kit(kit, SPEC).items()
@@ -207,7 +205,7 @@ def test_sampled_and_rendered_drums_look_alike():
 
 def test_a_sampler_without_kits_says_so():
     with pytest.raises(DrumnbError, match='alll'):
-        BandSampler(SPEC, Sampling(kits='alll'))
+        DrumSampler(SPEC, Sampling(kits='alll'))
 
 
 def test_every_class_can_sound(kits):
@@ -248,7 +246,7 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
     for together in (0.0, 1.0):
         source = SampledSource(
             [song],
-            BandSampler(SPEC, silent, kits=kits),
+            DrumSampler(SPEC, silent, kits=kits),
             company,
             Windows(mode='crops', frames=300, batch=8, batches=4),
             Augmentation(alone=0, snr=(-40, -40), together=together),

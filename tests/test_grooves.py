@@ -6,21 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, rng_for
-from drumnb.rendering.grooves import (
-    FILLS,
-    GROOVES,
-    LANES,
-    METERS,
-    SPLITS,
-    TICKS,
-    compose_part,
-    fills_of,
-    grooves_of,
-    parse_tab,
-    playable,
-    song_form,
-    swing_ticks,
-)
+from drumnb.rendering.drum_parts import compose_part, playable, song_form, swing_ticks
+from drumnb.rendering.grooves import FILLS, GROOVES, LANES, METERS, SPLITS, TICKS, fills_of, grooves_of, parse_tab
 
 FEET = [35, 36, 44]
 HEAD = 'one: 4/4 steps=4 bpm=90-140 train\n'

@@ -20,10 +20,11 @@ from .core import Dataset, compare_checksums, fixture, published_checksums, read
 from ..drums import DRUM_TABLE
 from ..onsets import Hits, read_midi, write_midi
 from ..rendering.accompaniment import accompaniment, accompaniment_fingerprint
-from ..rendering.grooves import DrumPart, compose_part
+from ..rendering.drum_parts import DrumPart, compose_part
 
 # %% ../../nbs/32_groove.ipynb #5961ffb2
-from ..rendering.kits import find_kits, kits_fingerprint, produce, render_hits
+from ..rendering.effects import produce
+from ..rendering.kits import find_kits, kits_fingerprint, render_hits
 
 # %% ../../nbs/32_groove.ipynb #5c65072f
 COLUMNS = (

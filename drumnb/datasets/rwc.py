@@ -23,16 +23,10 @@ from ..drums import DRUM_TABLE, DRUMS5
 from ..onsets import Hits, open_midi, ticks_to_seconds
 
 # %% ../../nbs/38_rwc.ipynb #15f2a5f7
-from drumnb.rendering.accompaniment import (
-    Instrument,
-    Voice,
-    accompaniment_fingerprint,
-    choose_instrument,
-    default_soundfont,
-    program_sounds,
-    render_voices,
-)
+from ..rendering.accompaniment import Voice, accompaniment_fingerprint, choose_instrument, render_voices
 from ..rendering.kits import kits_fingerprint
+from ..rendering.soundfonts import default_soundfont, program_sounds
+from ..rendering.synthesisers import Instrument
 
 # %% ../../nbs/38_rwc.ipynb #b06748f6
 def read_pieces(

@@ -17,15 +17,13 @@ from ..core import content_key, rng_for
 from .core import Dataset, Track, register
 
 # %% ../../nbs/31_synthetic.ipynb #b0ab85a7
-from drumnb.rendering.accompaniment import (
-    accompaniment,
-    accompaniment_fingerprint,
-    find_soundfonts,
-    progressions_of,
-    same_loop,
-)
-from ..rendering.grooves import FILLS, GROOVES, SPLITS, DrumPart, compose_part
-from ..rendering.kits import find_kits, kits_fingerprint, produce, render_hits
+from ..rendering.accompaniment import accompaniment, accompaniment_fingerprint
+from ..rendering.composition import progressions_of, same_loop
+from ..rendering.drum_parts import DrumPart, compose_part
+from ..rendering.effects import produce
+from ..rendering.grooves import FILLS, GROOVES, SPLITS
+from ..rendering.kits import find_kits, kits_fingerprint, render_hits
+from ..rendering.soundfonts import find_soundfonts
 
 # %% ../../nbs/31_synthetic.ipynb #5470a4fc
 _OPTIONS = dict(

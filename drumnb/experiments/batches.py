@@ -21,7 +21,7 @@ from .features import FrameStore, level_gain
 # %% ../../nbs/41_batches.ipynb #0f9b99ab
 from ..onsets import Onsets
 from ..peak_picking import to_targets
-from ..rendering.drum_sampler import BandHits, BandSampler
+from ..rendering.drum_sampler import BandHits, DrumSampler
 from ..spectrograms import FPS
 
 # %% ../../nbs/41_batches.ipynb #9ef18e9c
@@ -381,7 +381,7 @@ class SampledSource(BatchSource):
     def __init__(
         self,
         performances: list,  # of `Performance`
-        sampler: BandSampler,
+        sampler: DrumSampler,
         accompaniments: FrameStore,  # With the part 'accompaniment'
         windows: Windows = Windows(mode='crops'),
         augmentation: Augmentation = Augmentation(),

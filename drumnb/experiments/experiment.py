@@ -69,7 +69,7 @@ from ..models.inspection import count_parameters
 from ..models.registry import load_model, save_model
 from ..onsets import Onsets
 from ..peak_picking import PeakPicking, to_targets
-from ..rendering.drum_sampler import BandSampler, Sampling
+from ..rendering.drum_sampler import DrumSampler, Sampling
 from ..rendering.kits import find_kits, kits_fingerprint
 from ..spectrograms import FPS, feature_spec
 
@@ -214,7 +214,7 @@ def absent_tracks(exp: Experiment) -> list:
 def make_source(exp: Experiment, data: RunData) -> BatchSource:  # With its normaliser
     "Batches for training, normalised by statistics of the training part."
     if exp.sampling:
-        sampler = BandSampler(feature_spec(exp.features), Sampling(**exp.sampling))
+        sampler = DrumSampler(feature_spec(exp.features), Sampling(**exp.sampling))
         source = SampledSource(
             data.played,
             sampler,

@@ -38,7 +38,7 @@ from ..drums import COLORS, DRUMS3
 from ..drums import vocabulary as as_vocabulary
 from ..experiments.results import Result
 from ..experiments.training import load_checkpoint, save_checkpoint
-from ..rendering.grooves import compose_part
+from ..rendering.drum_parts import compose_part
 from .grid import TatumGrid, quantise, save_rows
 
 # %% ../../nbs/53_language_models.ipynb #6be2c905

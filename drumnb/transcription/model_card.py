@@ -23,8 +23,8 @@ from ..drums import NAMES
 from ..experiments.experiment import tracks_for
 from ..experiments.recipes import Experiment
 from ..metrics import bootstrap, f_measure, micro_f1, scores
-from ..rendering.accompaniment import default_soundfont, find_soundfonts
 from ..rendering.kits import KitRef, find_kits
+from ..rendering.soundfonts import default_soundfont, find_soundfonts
 
 # %% ../../nbs/76_model_card.ipynb #4181e498
 def file_digest(path: Path) -> str:

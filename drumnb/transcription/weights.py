@@ -40,7 +40,7 @@ from ..experiments.results import Result, code_version, load_result
 from ..models.inspection import count_parameters
 from ..models.registry import load_model, save_model
 from ..peak_picking import PeakPicking
-from ..rendering.grooves import compose_part
+from ..rendering.drum_parts import compose_part
 from ..rendering.kits import procedural_kit, render_hits
 from ..spectrograms import feature_spec
 from .formats import transcribe_file
