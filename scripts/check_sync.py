@@ -23,11 +23,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = {'79_cli': 'cli'}  # chapters whose module lies outside the package of their part
 KNOWN = {  # problems of `check_order` that are being worked on; a new one fails
-    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.accompaniment of chapter 17; only lower numbers '
-    'may be used',
-    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.drum_parts of chapter 15; only lower numbers may '
-    'be used',
-    'nbs/08_transcription_problem.ipynb: imports drumnb.rendering.kits of chapter 13; only lower numbers may be used',
     'nbs/47_runner.ipynb: imports drumnb.tatum.experiments of chapter 56; only lower numbers may be used',
 }
 MEGABYTE = 1_000_000
