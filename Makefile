@@ -53,7 +53,8 @@ test-python: venv ## Run tests/ with pytest (TESTS=tests/test_onsets.py for one 
 test-slow: venv ## Run the tests that start Ray several times: killed searches, a cluster of two nodes (some minutes)
 	@DRUMNB_SLOW=1 $(ONE_THREAD) DRUMNB_QUIET=1 $(BIN)/python -m pytest -q --durations=8 tests/test_search.py
 
-check: venv ## Check that notebooks, modules and figures are in sync and clean
+check: venv ## Check that notebooks, modules and figures are in sync, clean and in the words of the field
+	@$(BIN)/python scripts/check_words.py || true
 	@$(BIN)/python scripts/check_sync.py
 
 lab: venv ## Read and edit the chapters in JupyterLab (PORT=8888)

@@ -579,12 +579,12 @@ CHECKS = [
     check_files,
     check_settings,
 ]
-ADVICE = [check_style, check_sizes, check_names_once, check_ruff]  # do not fail yet
+NOTES = [check_style, check_sizes, check_names_once, check_ruff]  # do not fail yet
 
 
 def main() -> int:
     problems = [line for check in CHECKS for line in check(ROOT)]
-    notes = [f'note: {line}' for check in ADVICE for line in check(ROOT)]
+    notes = [f'note: {line}' for check in NOTES for line in check(ROOT)]
     for line in [*notes, *problems]:
         print(line)
     print(

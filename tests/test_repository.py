@@ -111,7 +111,7 @@ def project(exported, tmp_path) -> Path:
 
 
 def problems_of(root: Path) -> str:
-    return '\n'.join(line for check in [*check_sync.CHECKS, *check_sync.ADVICE] for line in check(root))
+    return '\n'.join(line for check in [*check_sync.CHECKS, *check_sync.NOTES] for line in check(root))
 
 
 def test_a_sound_project_has_no_problem(project):

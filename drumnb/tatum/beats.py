@@ -143,7 +143,7 @@ def count_beats(
     estimate,  # (n,) seconds, or (n, 2) beats
     window: float = BEAT_WINDOW,
 ) -> dict:  # tp, fp, fn
-    "How many beats were found, were invented and were missed."
+    "True positives, false positives and false negatives of beats."
     reference, estimate = (
         b[:, 0] if b.ndim == 2 else b for b in (np.asarray(x, np.float64) for x in (reference, estimate))
     )
