@@ -77,7 +77,7 @@ def test_silence_and_ten_milliseconds_in_every_format(tmp_path):
     r = fm.transcribe_files([tmp_path / 'silence.wav', tmp_path / 'short <script>.wav'], tmp_path / 'out', ALL, HAND)
     assert r.status.tolist() == ['done', 'done'], r.message.tolist()
     for stem in ('silence', 'short <script>'):
-        assert all((tmp_path / 'out' / f'{stem}{fm.WRITERS[f][0]}').stat().st_size > 0 for f in fm.as_formats(ALL))
+        assert all((tmp_path / 'out' / f'{stem}{fm.FORMATS[f][0]}').stat().st_size > 0 for f in fm.as_formats(ALL))
     assert (tmp_path / 'out' / 'silence.csv').read_text() == 'onset_s,drum,velocity,confidence\n'
     assert '<title>short &lt;script&gt;</title>' in (tmp_path / 'out' / 'short <script>.html').read_text()
 

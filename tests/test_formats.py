@@ -123,7 +123,7 @@ def test_a_disk_that_fills_up_fails_one_file(tmp_path, song, tiny, monkeypatch):
     def full(*a):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setitem(fm.WRITERS, 'mid', ('.mid', full))
+    monkeypatch.setitem(fm.FORMATS, 'mid', ('.mid', full))
     r = fm.transcribe_files([song], tmp_path / 'out', 'csv,mid', tiny)
     assert r.status[0] == 'failed' and 'No space left' in r.message[0] and (tmp_path / 'out' / 'song.csv').exists()
 

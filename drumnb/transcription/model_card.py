@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ABOUT_SCORES', 'ABOUT_KITS', 'TERMS', 'file_digest', 'stated_licence', 'kit_row', 'kit_facts', 'present_tracks',
-           'data_facts', 'sound_refs', 'onset_interval', 'drum_scores', 'track_scores', 'failures', 'markdown_table',
+           'data_facts', 'sound_refs', 'onset_interval', 'drum_scores', 'track_scores', 'failures', 'card_table',
            'scores_section', 'confidence_section', 'data_section', 'model_card']
 
 # %% ../../nbs/76_model_card.ipynb #1780b331
@@ -162,7 +162,7 @@ def failures(
     return said
 
 # %% ../../nbs/76_model_card.ipynb #bf59c4bf
-def markdown_table(t: pd.DataFrame, digits: int = 3) -> str:
+def card_table(t: pd.DataFrame, digits: int = 3) -> str:
     "A table as markdown, floats with so many digits."
 
     def text(v):
@@ -175,7 +175,7 @@ def markdown_table(t: pd.DataFrame, digits: int = 3) -> str:
 
 def _with_interval(t):
     interval = [f'{a:.3f} to {b:.3f}' for a, b in zip(t.low, t.high)]
-    return markdown_table(t.assign(interval=interval).drop(columns=['low', 'high']))
+    return card_table(t.assign(interval=interval).drop(columns=['low', 'high']))
 
 # %% ../../nbs/76_model_card.ipynb #5f0019fa
 def scores_section(name: str, rows: pd.DataFrame) -> list[str]:  # Paragraphs
@@ -196,7 +196,7 @@ def confidence_section(evaluations: dict) -> list[str]:  # Paragraphs
     columns = ['drum', 'n', 'error', 'constant', 'correlation']
     velocity = pd.DataFrame(evaluations.get('validation', {}).get('velocity', []), columns=columns)
     velocity = velocity.rename(columns=dict(n='onsets'))
-    return ['\n'.join(lines)] + ([markdown_table(velocity)] if len(velocity) else [])
+    return ['\n'.join(lines)] + ([card_table(velocity)] if len(velocity) else [])
 
 # %% ../../nbs/76_model_card.ipynb #c952e5eb
 ABOUT_SCORES = (
@@ -217,12 +217,12 @@ def data_section(f: dict) -> list[str]:  # Paragraphs, from the facts of `model_
     "Data sets, kits and terms."
     return [
         '## Data',
-        markdown_table(f['data'].assign(hours=f['data'].hours.map('{:.1f}'.format))),
+        card_table(f['data'].assign(hours=f['data'].hours.map('{:.1f}'.format))),
         f"Fingerprint of all tracks and choices: `{f['fingerprint']}`. "
         f"Tracks left out for want of audio: {f['absent']}.",
         '## Drum kits and instruments',
         ABOUT_KITS,
-        markdown_table(f['kits']),
+        card_table(f['kits']),
         '## Terms',
         TERMS,
     ]
@@ -238,7 +238,7 @@ def model_card(
         f"# {f['name']}",
         f'Weights for `drumnb transcribe`: {drums} in any recording. '
         'Written by `scripts/ship_weights.py`; do not edit.',
-        markdown_table(pd.DataFrame(list(f['settings'].items()), columns=['', ' '])),
+        card_table(pd.DataFrame(list(f['settings'].items()), columns=['', ' '])),
         '## Scores',
         ABOUT_SCORES,
         *[p for name, t in rows.groupby('test', sort=False) for p in scores_section(name, t)],

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GRIDS', 'GRIDS_COMPOUND', 'FLAM', 'VALUES', 'TUPLETS', 'FLAGS', 'collisions', 'grid_costs', 'choose_grids',
-           'grace_notes', 'main_notes', 'Score', 'places', 'nominal_times', 'quantise', 'note_table', 'make_score',
+           'grace_notes', 'main_notes', 'Score', 'places', 'nominal_times', 'place_onsets', 'note_table', 'make_score',
            'coarsest', 'spell_gap', 'spell_beat', 'beams', 'transcribe', 'score_of', 'tempo_map']
 
 # %% ../../nbs/72_score.ipynb #93ff83ac
@@ -164,7 +164,7 @@ def nominal_times(seconds: np.ndarray, beat: np.ndarray, fraction: np.ndarray) -
     return seconds[beat] + fraction * np.diff(np.r_[seconds, 2 * seconds[-1] - seconds[-2]])[beat]
 
 # %% ../../nbs/72_score.ipynb #65d67ac4
-def quantise(
+def place_onsets(
     performance: Transcription,
     beats: np.ndarray,  # (n, 2): seconds, position in the bar; whole bars
     compound: bool,
@@ -189,7 +189,7 @@ def note_table(
     beats: np.ndarray,  # (n, 2): seconds, position in the bar; whole bars
     grids: np.ndarray,
     at: np.ndarray,
-    fraction: np.ndarray,  # All three from `quantise`
+    fraction: np.ndarray,  # All three from `place_onsets`
     grace: np.ndarray,  # (m,) bool
 ) -> pd.DataFrame:
     "A row for each onset; bars and beats from 0, `tick` of `parts` in the beat, `onset` the row of the performance."
@@ -222,7 +222,7 @@ def make_score(
     beats = whole_bars(beats, *span, max(beats_per_bar(meter), int(beats[:, 1].max())))
     downbeats = np.flatnonzero(beats[:, 1] == 1)
     beats, grace = beats[downbeats[0] : downbeats[-1] + 1], grace_notes(o)
-    grids, at, fraction = quantise(performance, beats, meter.endswith('/8'), grace)
+    grids, at, fraction = place_onsets(performance, beats, meter.endswith('/8'), grace)
     notes = note_table(performance, beats, grids, at, fraction, grace)
     kept = (
         notes.sort_values(['velocity'], ascending=False, kind='stable')
