@@ -122,6 +122,12 @@ def data_file(
     "Where a file that comes with the package lies."
     return Path(str(importlib.resources.files('drumnb'))) / 'data' / name
 
+# %% ../nbs/00_core.ipynb #011998c7
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
 # %% ../nbs/00_core.ipynb #cc184c9b
 @contextlib.contextmanager
 def atomic_path(
@@ -139,12 +145,6 @@ def atomic_path(
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-
-# %% ../nbs/00_core.ipynb #011998c7
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 # %% ../nbs/00_core.ipynb #1c3aa379
 def write_text(path: str | Path, text: str):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DRUMS3', 'DRUMS5', 'DRUMS8', 'VOCABULARIES', 'NAMES', 'COLORS', 'DRUM_TABLE', 'ARTICULATIONS', 'SOURCES',
-           'MIDI_PITCH', 'vocabulary', 'drum_table', 'articulation', 'classify', 'reduce_drum']
+           'MIDI_PITCH', 'vocabulary', 'drum_table', 'articulation', 'reduce_drum', 'classify']
 
 # %% ../nbs/04_drums.ipynb #38a7cd3c
 from functools import cache
@@ -248,22 +248,6 @@ def articulation(
     "How a label is struck; `DrumnbError` when the source has no such label."
     return _row(label, source)[0]
 
-# %% ../nbs/04_drums.ipynb #8b78114e
-def classify(
-    labels,  # Labels as the source writes them; pitches for MIDI sources
-    source: str,  # 'gm', 'td11', 'enst' or 'mdb'
-    vocabulary: tuple = DRUMS5,  # The drums to sort them into
-) -> list:  # A drum code for each label, None where it is not a transcribed drum
-    "Sort labels into a vocabulary; `DrumnbError` names a label that the source does not have."
-    return [_classify(str(l), source, tuple(vocabulary)) for l in labels]
-
-
-@cache
-def _classify(label, source, vocabulary):
-    art, class5 = _row(label, source)
-    fine = _class8(art, class5)
-    return next((d for d in vocabulary if fine and reduce_drum(fine, (d,))), None)
-
 # %% ../nbs/04_drums.ipynb #48cef075
 _COARSER = {'CR': 'CY', 'RD': 'CY', 'BL': 'CY', 'KD': 'BD', 'BD': 'KD'}
 
@@ -283,6 +267,22 @@ def reduce_drum(
         )
     up = _COARSER.get(drum)
     return up if up in to_vocabulary else None
+
+# %% ../nbs/04_drums.ipynb #8b78114e
+def classify(
+    labels,  # Labels as the source writes them; pitches for MIDI sources
+    source: str,  # 'gm', 'td11', 'enst' or 'mdb'
+    vocabulary: tuple = DRUMS5,  # The drums to sort them into
+) -> list:  # A drum code for each label, None where it is not a transcribed drum
+    "Sort labels into a vocabulary; `DrumnbError` names a label that the source does not have."
+    return [_classify(str(label), source, tuple(vocabulary)) for label in labels]
+
+
+@cache
+def _classify(label, source, vocabulary):
+    art, class5 = _row(label, source)
+    fine = _class8(art, class5)
+    return next((d for d in vocabulary if fine and reduce_drum(fine, (d,))), None)
 
 # %% ../nbs/04_drums.ipynb #41739bfa
 MIDI_PITCH = {'KD': 36, 'BD': 36, 'SD': 38, 'TT': 45, 'HH': 42, 'CY': 49, 'CR': 49, 'RD': 51, 'BL': 53, 'CL': 75}

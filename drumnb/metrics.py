@@ -59,9 +59,13 @@ def _matches_onset(ref, est, window):
 
 def _matches_thesis(ref, est, window):
     "The same in windows of 4 s and frames of 10 ms; windows are moved far apart so that one sweep serves all."
-    far = lambda t: (f := np.unique(frames_of(t, THESIS_FPS))) + f // THESIS_WINDOW * 10 * THESIS_WINDOW
-    ref, est = far(ref), far(est)
+    ref, est = _far(ref), _far(est)
     return len(match(ref, est, round(window * THESIS_FPS))), len(ref), len(est)
+
+
+def _far(times):
+    frames = np.unique(frames_of(times, THESIS_FPS))
+    return frames + frames // THESIS_WINDOW * 10 * THESIS_WINDOW
 
 
 PROTOCOLS = {'onset': _matches_onset, 'thesis': _matches_thesis}
@@ -106,7 +110,7 @@ def count_array(
     np.add.at(counts, (piece, drum), rows[['tp', 'fp', 'fn']].to_numpy(float))
     return counts, list(pieces), list(drums)
 
-# %% ../nbs/07_metrics.ipynb #4b5e066b
+
 def _counts(rows):
     return rows if isinstance(rows, np.ndarray) else count_array(rows)[0]
 
@@ -212,7 +216,8 @@ def paired_bootstrap(
     differ = set(tracks_a) ^ set(tracks_b)
     if differ:
         raise DrumnbError(
-            f'paired bootstrap: {by} {sorted(map(str, differ))[0]} is in one of the two results only; score both on the same'
+            f'paired bootstrap: {by} {sorted(map(str, differ))[0]} is in one of the two results only; '
+            'score both on the same'
         )
     b = b[[tracks_b.index(t) for t in tracks_a]]
     diff = float(statistic(a) - statistic(b))

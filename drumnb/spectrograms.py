@@ -38,7 +38,7 @@ _WINDOW = np.hanning(N_FFT).astype(np.float32)
 
 
 def _frames(x, first, last):
-    "Windowed frames first..last-1 of x, (last-first, N_FFT) float32; frame t is centred at sample t*HOP, zeros beyond the ends."
+    "Windowed frames first..last-1 of x, (last-first, N_FFT) float32; frame t is centred at t*HOP, zeros beyond the ends."
     low, high = first * HOP - N_FFT // 2, (last - 1) * HOP + N_FFT // 2
     part = np.asarray(x[max(low, 0) : max(high, 0)], np.float32)
     part = np.pad(part, (max(-low, 0), max(high - low - len(part) - max(-low, 0), 0)))
@@ -54,7 +54,7 @@ def _magnitudes(x, first, last):
 def stft_magnitude(
     x: np.ndarray,  # (n,) samples at 44.1 kHz
 ) -> np.ndarray:  # (1 + n//HOP, 1025) float32
-    "Magnitude spectrogram: Hann window of 2048 samples, hop of 441, frame t centred at t*HOP with zeros beyond the ends."
+    "Magnitude spectrogram: Hann window of 2048 samples, hop of 441, frame t centred at t*HOP, zeros beyond the ends."
     return _magnitudes(_signal(x), 0, n_frames(len(x)))
 
 
@@ -85,7 +85,7 @@ def _nearest(hz):
 # %% ../nbs/03_spectrograms.ipynb #f6a3b2ec
 @lru_cache
 def log_filterbank(per_octave: int = 12, fmin: float = 20.0, fmax: float = 20000.0) -> np.ndarray:  # (1025, 84) float32
-    "Triangles from centre to next centre but one, in bins made unique, each summing to 1 (as madmom's LogarithmicFilterbank)."
+    "Triangles from centre to next centre but one, in unique bins, each summing to 1 (madmom's LogarithmicFilterbank)."
     edges = np.unique(_nearest(log_frequencies(per_octave, fmin, fmax)))
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     k = np.arange(N_FFT // 2 + 1)[:, None]
@@ -109,7 +109,7 @@ def mel_filterbank(
 # %% ../nbs/03_spectrograms.ipynb #ec34dcf8
 @dataclass(frozen=True)
 class _Spec:
-    "What the two presets share: `linear` makes magnitudes in bands, `compress` squeezes them, calling the preset does both."
+    "What the two presets share: `linear` makes band magnitudes, `compress` takes logarithms, a call does both."
 
     mul: float = 1.0  # Factor before the logarithm
     rms: float | None = None  # Scale the whole signal to this root mean square first; None leaves it alone
