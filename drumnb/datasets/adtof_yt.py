@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['WINDOW', 'masked_crc', 'read_records', 'write_records', 'fields', 'parse_tensor', 'serialise_tensor',
-           'read_snapshot_metadata', 'snapshot_files', 'read_elements', 'ADTOFYT', 'check_adtof', 'convert_snapshot',
-           'write_snapshot', 'write_adtof_yt_fixture']
+           'read_snapshot_metadata', 'snapshot_files', 'read_elements', 'ADTOFYT', 'convert_snapshot', 'write_snapshot',
+           'write_adtof_yt_fixture']
 
 # %% ../../nbs/36_adtof_yt.ipynb #9a5deb32
 import gzip
+import itertools
 import struct
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..core import DrumnbError, atomic_path, rng_for
 from .core import Dataset, fixture, register
@@ -64,7 +66,8 @@ def read_records(
                 data, tail = None, b''
             if len(tail) < 4 or check and struct.unpack('<I', tail)[0] != masked_crc(data):
                 raise DrumnbError(
-                    f'{path}: record {k} is damaged or cut off, or this is no TFRecord file (snappy is not read); download it again, or convert it with TensorFlow'
+                    f'{path}: record {k} is damaged or cut off, or this is no TFRecord file (snappy is not read); '
+                    'download it again, or convert it with TensorFlow'
                 )
             yield data
             k += 1
@@ -149,11 +152,15 @@ def _field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 # %% ../../nbs/36_adtof_yt.ipynb #49b6770f
+def _type_of(x):
+    "TensorFlow's number of an array's type."
+    return next(k for k, t in _TYPES.items() if np.dtype(t) == x.dtype)
+
+
 def serialise_tensor(x: np.ndarray) -> bytes:  # A TensorProto
     "An array as TensorFlow would write it."
-    kind = next(k for k, t in _TYPES.items() if np.dtype(t) == x.dtype)
     shape = b''.join(_field(2, _field(1, n)) for n in x.shape)
-    return _field(1, kind) + _field(2, shape) + _field(4, np.ascontiguousarray(x).tobytes())
+    return _field(1, _type_of(x)) + _field(2, shape) + _field(4, np.ascontiguousarray(x).tobytes())
 
 # %% ../../nbs/36_adtof_yt.ipynb #67819958
 def read_snapshot_metadata(
@@ -204,7 +211,8 @@ def _pair(row, path):
     y = next((t for t in row if t.ndim == 2 and t.shape[1] == 5), None)
     if x is None or y is None or len(x) != len(y):
         raise DrumnbError(
-            f"{path}: tensors of shapes {', '.join(str(t.shape) for t in row)}; expected (frames, 84, 1) and (frames, 5)"
+            f"{path}: tensors of shapes {', '.join(str(t.shape) for t in row)}; "
+            'expected (frames, 84, 1) and (frames, 5)'
         )
     return x.reshape(len(x), 84).astype(np.float32), y.astype(np.float32)
 
@@ -219,17 +227,19 @@ class ADTOFYT(Dataset):
     name, title, family = 'adtof_yt', 'ADTOF-YT', 'adtof'
     folders = ('adtof_yt', 'adtof', 'ADTOF-YT', 'ADTOF')
     licence, url = 'CC BY-NC-SA 4.0, on request', 'https://zenodo.org/doi/10.5281/zenodo.10084510'
-    citation = 'M. Zehren, M. Alunno, P. Bientinesi, "High-Quality and Reproducible Automatic Drum Transcription from Crowdsourced Data", Signals 4(4), 2023'
+    citation = (
+        'M. Zehren, M. Alunno, P. Bientinesi, "High-Quality and Reproducible Automatic Drum Transcription from '
+        'Crowdsourced Data", Signals 4(4), 2023'
+    )
     size_text = '2,924 songs, 245 h, as 182,000 windows of 4 s'
-    how_to_get = "ask for it at https://zenodo.org/doi/10.5281/zenodo.10084510 and put the folders 'adtof_yt_train', … into 'adtof_yt' below the data home"
+    how_to_get = (
+        "ask for it at https://zenodo.org/doi/10.5281/zenodo.10084510 and put the folders 'adtof_yt_train', … into "
+        "'adtof_yt' below the data home"
+    )
 
     def make_index(self):
-        return [
-            self._row(p, split)
-            for split in ('train', 'validation', 'test')
-            if (self.home / f'adtof_yt_{split}').is_dir()
-            for p in snapshot_files(self.home / f'adtof_yt_{split}')
-        ]
+        files = {s: snapshot_files(self.home / f'adtof_yt_{s}') for s in ('train', 'validation', 'test')}
+        return [self._row(p, split) for split, found in files.items() for p in found]
 
     def _row(self, path, split):
         id = str(path.relative_to(self.home).with_suffix(''))
@@ -263,15 +273,12 @@ def _fit(x):
     return np.pad(x[:WINDOW], ((0, max(WINDOW - len(x), 0)), (0, 0)))
 
 # %% ../../nbs/36_adtof_yt.ipynb #0f0bd056
-def check_adtof(self, tracks):
-    "Problems: missing splits, and files that do not hold as many elements as the metadata says."
+@patch
+def check_index(self: ADTOFYT, tracks):
+    "Splits without files."
     missing = [s for s in ('train', 'validation', 'test') if not any(t.split == s for t in tracks)]
-    return [f'{self.home}/adtof_yt_{s}: no snapshot files in it' for s in missing], [
-        'features only: cannot be listened to, resampled or mixed'
-    ]
-
-
-ADTOFYT.check_index = check_adtof
+    problems = [f'{self.home}/adtof_yt_{s}: no snapshot files in it' for s in missing]
+    return problems, ['features only: cannot be listened to, resampled or mixed']
 
 # %% ../../nbs/36_adtof_yt.ipynb #4f512cd5
 def convert_snapshot(
@@ -296,24 +303,13 @@ def write_snapshot(
     per_file: int = 1000,  # Elements of a file
     compress: bool = False,
 ) -> int:  # Elements written
-    "Write elements as `tf.data.Dataset.save` does, one shard; the specification of the elements, which only TensorFlow reads, is left out."
-    folder, run, done, tensors, types = Path(folder), '1234567890', 0, 0, []
-    part = []
-
-    def flush():
-        path = folder / run / '00000000.shard' / f'{(done - 1) // per_file:08d}.snapshot'
+    "Write elements in one shard as `tf.data.Dataset.save` does, but for their specification, which is not read here."
+    folder, run, done, types, rows = Path(folder), '1234567890', 0, [], iter(rows)
+    while part := list(itertools.islice(rows, per_file)):
+        path = folder / run / '00000000.shard' / f'{done // per_file:08d}.snapshot'
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_records(path, part, compress)
-
-    for row in rows:
-        types = [next(k for k, t in _TYPES.items() if np.dtype(t) == x.dtype) for x in row]
-        part += [serialise_tensor(x) for x in row]
-        done += 1
-        if done % per_file == 0:
-            flush()
-            part = []
-    if part:
-        flush()
+        write_records(path, (serialise_tensor(x) for row in part for x in row), compress)
+        types, done = [_type_of(x) for x in part[-1]], done + len(part)
     (folder / 'snapshot.metadata').write_bytes(
         _field(2, run.encode()) + _field(4, 2) + _field(5, bytes(types)) + _field(6, done) + _field(1000, 1)
     )
@@ -326,15 +322,10 @@ def write_adtof_yt_fixture(
     windows: int = 4,
 ) -> Path:  # Its folder
     "A copy of the layout of ADTOF-YT: noise for spectrograms, every drum annotated."
-    folder = Path(home) / 'adtof_yt'
+    folder, onsets = Path(home) / 'adtof_yt', Onsets.make(np.arange(0.1, 3.9, 0.2), np.arange(19) % 5)
+    targets = to_targets(onsets, WINDOW, neighbours=0.5)
     for split in ('train', 'validation', 'test'):
-
-        def rows():
-            for i in range(windows):
-                rng = rng_for('fixture', 'adtof', split, i)
-                onsets = Onsets.make(np.arange(0.1, 3.9, 0.2), np.arange(19) % 5)
-                x = rng.random((WINDOW, 84, 1), np.float32) * 0.2
-                yield [x, to_targets(onsets, WINDOW, neighbours=0.5)]
-
-        write_snapshot(folder / f'adtof_yt_{split}', rows(), per_file=3, compress=split == 'test')
+        streams = [rng_for('fixture', 'adtof', split, i) for i in range(windows)]
+        rows = [[rng.random((WINDOW, 84, 1), np.float32) * 0.2, targets] for rng in streams]
+        write_snapshot(folder / f'adtof_yt_{split}', rows, per_file=3, compress=split == 'test')
     return folder

@@ -23,6 +23,7 @@ from fastcore.basics import patch
 from .. import audio
 from ..core import DrumnbError, content_key, data_file, data_home, progress
 from ..drums import DRUMS5
+from ..onsets import Hits, Onsets
 
 # %% ../../nbs/30_datasets.ipynb #6f252b2a
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class Track:
         "The parts that `audio` is the sum of, 'drums' and 'rest' (the accompaniment), where the data set has them."
         return self.ds.load_stems(self)
 
-    def onsets(self, vocabulary=DRUMS5) -> 'Onsets':
+    def onsets(self, vocabulary=DRUMS5) -> Onsets:
         "The annotated onsets in seconds, in the given drums."
         return self.ds.load_onsets(self, vocabulary)
 
-    def hits(self) -> 'Hits':
+    def hits(self) -> Hits:
         "The performance as notes, before they are put into classes; only data sets made from MIDI have it."
         return self.ds.load_hits(self)
 
@@ -274,7 +275,7 @@ def readable_duration(path: str | Path) -> float | None:  # Seconds
 
 # %% ../../nbs/30_datasets.ipynb #f8954bf2
 def file_fingerprint(path: str | Path, small: int = 1 << 20) -> str:
-    "A name for a file's content: all of it when smaller than `small` bytes, otherwise size, time of change and first 64 kB."
+    "A name for a file's content: all of it when below `small` bytes, else size, time of change and first 64 kB."
     path = Path(path)
     try:
         stat, stream = path.stat(), path.open('rb')
@@ -474,7 +475,7 @@ FIXTURES = {}  # name of a data set → function of a folder that writes its fix
 
 
 def fixture(name: str):  # Of the data set
-    "Decorator: the function writes a tiny copy of this data set's layout below a folder and returns the data set's own."
+    "Decorator: the function writes a tiny copy of this data set's layout below a folder, and returns its folder."
 
     def keep(write):
         FIXTURES[name] = write

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, rng_for
@@ -54,35 +55,24 @@ def read_beats(
 # %% ../../nbs/33_enst_mdb.ipynb #342e7e1c
 @register
 class MDBDrums(Dataset):
-    "MDB Drums in its published layout: subclass annotations in 5 classes, the full mix or the drums alone, the thesis's split."
+    "MDB Drums in its published layout and the thesis's split: subclass annotations, the full mix or the drums alone."
 
-    name, title, folders, family = (
-        'mdb',
-        'MDB Drums',
-        ('MDB Drums', 'MDBDrums/MDB Drums', 'MDBDrums-master/MDB Drums'),
-        'medleydb',
-    )
+    name, title, family = 'mdb', 'MDB Drums', 'medleydb'
+    folders = ('MDB Drums', 'MDBDrums/MDB Drums', 'MDBDrums-master/MDB Drums')
     licence, url = 'CC BY-NC-SA 4.0', 'https://github.com/CarlSouthall/MDBDrums'
-    citation = 'C. Southall, C. Wu, A. Lerch, J. Hockman, "MDB Drums: An Annotated Subset of MedleyDB for Automatic Drum Transcription", ISMIR late-breaking, 2017'
+    citation = (
+        'C. Southall, C. Wu, A. Lerch, J. Hockman, "MDB Drums: An Annotated Subset of MedleyDB for Automatic Drum '
+        'Transcription", ISMIR late-breaking, 2017'
+    )
     size_text = '23 songs, 0.3 h'
     how_to_get = "clone https://github.com/CarlSouthall/MDBDrums and put its folder 'MDB Drums' below the data home"
     option_defaults = dict(audio=('full_mix', 'drum_only'), folds=0, fold=0)
     later = ('folds', 'fold')
 
     def make_index(self):
-        rows = [
-            (song.removesuffix('_MIX'), split) for song, split in thesis_splits('MDB Drums')[['track', 'split']].values
-        ]
+        table = thesis_splits('MDB Drums')
+        rows = list(zip(table.track.str.removesuffix('_MIX'), table.split))
         return [self._index_row(song, split) for song, split in (self._folded(rows) if self.options['folds'] else rows)]
-
-    def _folded(self, rows):
-        k, fold = self.options['folds'], self.options['fold']
-        songs = [song for song, split in rows if split != 'test' and self._audio_path(song).is_file()]
-        if not 2 <= k <= len(songs) or not 0 <= fold < k:
-            raise DrumnbError(
-                f'{self.spec}: fold {fold} of {k}; expected 2 to {len(songs)} folds (the songs with audio), counted from 0'
-            )
-        return [(song, 'test' if i % k == fold else 'train') for i, song in enumerate(songs)]
 
     def _index_row(self, song, split):
         path = self._audio_path(song)
@@ -115,6 +105,18 @@ class MDBDrums(Dataset):
     def check_index(self, tracks):
         return compare_checksums(published_checksums('mdb'), self.home)
 
+# %% ../../nbs/33_enst_mdb.ipynb #66f5105b
+@patch
+def _folded(self: MDBDrums, rows):
+    "The songs that may be trained on and whose audio is here, dealt into folds."
+    k, fold = self.options['folds'], self.options['fold']
+    songs = [song for song, split in rows if split != 'test' and self._audio_path(song).is_file()]
+    if not 2 <= k <= len(songs) or not 0 <= fold < k:
+        raise DrumnbError(
+            f'{self.spec}: fold {fold} of {k}; expected 2 to {len(songs)} folds (the songs with audio), counted from 0'
+        )
+    return [(song, 'test' if i % k == fold else 'train') for i, song in enumerate(songs)]
+
 # %% ../../nbs/33_enst_mdb.ipynb #e379a81d
 def fit_length(x: np.ndarray, n: int) -> np.ndarray:
     "Cut `x` to `n` samples, or fill it with silence."
@@ -123,7 +125,7 @@ def fit_length(x: np.ndarray, n: int) -> np.ndarray:
 # %% ../../nbs/33_enst_mdb.ipynb #bc7c9c14
 @register
 class ENSTDrums(Dataset):
-    "ENST-Drums in its published layout: the minus-one tracks of the thesis's split, drums alone or with their accompaniment."
+    "ENST-Drums in its published layout: the minus-one tracks of the thesis's split, alone or with accompaniment."
 
     name, title, family = 'enst', 'ENST-Drums', 'enst'
     folders = ('ENST-drums-public', 'ENST-Drums', 'ENST+MDB/ENST-drums-public')
@@ -131,15 +133,20 @@ class ENSTDrums(Dataset):
         'for research, by agreement with its makers',
         'https://perso.telecom-paristech.fr/grichard/ENST-drums/',
     )
-    citation = 'O. Gillet, G. Richard, "ENST-Drums: An Extensive Audio-Visual Database for Drum Signals Processing", ISMIR, 2006'
+    citation = (
+        'O. Gillet, G. Richard, "ENST-Drums: An Extensive Audio-Visual Database for Drum Signals Processing", '
+        'ISMIR, 2006'
+    )
     size_text = '64 minus-one tracks by 3 drummers, 1 h'
-    how_to_get = "ask its makers (https://perso.telecom-paristech.fr/grichard/ENST-drums/) and unpack the folder 'ENST-drums-public' below the data home"
+    how_to_get = (
+        'ask its makers (https://perso.telecom-paristech.fr/grichard/ENST-drums/) and unpack the folder '
+        "'ENST-drums-public' below the data home"
+    )
     option_defaults = dict(audio=('full_mix', 'drum_only'))
 
     def make_index(self):
-        return [
-            self._index_row(track, split) for track, split in thesis_splits('ENST-Drums')[['track', 'split']].values
-        ]
+        table = thesis_splits('ENST-Drums')
+        return [self._index_row(track, split) for track, split in zip(table.track, table.split)]
 
     def _index_row(self, name, split):
         path = self._audio_path(name, 'wet_mix')
@@ -187,12 +194,7 @@ class ENSTMDB(Dataset):
         **options,
     ):
         super().__init__(home, **options)
-        inside = lambda cls: (
-            None
-            if home is None
-            else next((Path(home) / f for f in cls.folders if (Path(home) / f).is_dir()), Path(home) / cls.folders[0])
-        )
-        self.parts = [cls(inside(cls), **options) for cls in (ENSTDrums, MDBDrums)]
+        self.parts = [cls(_inside(home, cls.folders), **options) for cls in (ENSTDrums, MDBDrums)]
 
     def is_present(self):
         return all(p.is_present() for p in self.parts)
@@ -213,6 +215,12 @@ class ENSTMDB(Dataset):
     def check_index(self, tracks):
         found = [p.check_index(p.tracks()) for p in self.parts]
         return [x for problems, _ in found for x in problems], [x for _, notes in found for x in notes]
+
+# %% ../../nbs/33_enst_mdb.ipynb #f9a50450
+def _inside(home, folders):
+    "The first of some folders that is there below `home`."
+    places = [] if home is None else [Path(home) / f for f in folders]
+    return next((p for p in places if p.is_dir()), places[0] if places else None)
 
 # %% ../../nbs/33_enst_mdb.ipynb #b08317c6
 def fixture_noise(*name, seconds: float) -> np.ndarray:  # float32, noise that is always the same for the same name

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 
 from ..audio import SAMPLE_RATE, normalise_rms, rms
 from ..core import DrumnbError, content_key, rng_for
@@ -104,18 +105,23 @@ SAME = {'drummer2/session2/8': 'drummer2/session2/7'}  # published twice, stroke
 # %% ../../nbs/32_groove.ipynb #408ba305
 @register
 class Groove(Dataset):
-    "The Groove MIDI Dataset in its published layout and splits, its drums played by our sampler: alone, or over an accompaniment made for it."
+    """The Groove MIDI Dataset in its published layout and splits.
 
-    name, title, folders, family = (
-        'groove',
-        'Groove MIDI Dataset',
-        ('groove', 'groove-v1.0.0-midionly/groove'),
-        'groove',
-    )
+    Its drums are played by our sampler: alone, or over an accompaniment made for it.
+    """
+
+    name, title, family = 'groove', 'Groove MIDI Dataset', 'groove'
+    folders = ('groove', 'groove-v1.0.0-midionly/groove')
     licence, url = 'CC BY 4.0', 'https://magenta.tensorflow.org/datasets/groove'
-    citation = 'J. Gillick, A. Roberts, J. Engel, D. Eck, D. Bamman, "Learning to Groove with Inverse Sequence Transformations", ICML 2019'
+    citation = (
+        'J. Gillick, A. Roberts, J. Engel, D. Eck, D. Bamman, "Learning to Groove with Inverse Sequence '
+        'Transformations", ICML 2019'
+    )
     size_text = '1,150 performances, 13.6 h, 3 MB to download'
-    how_to_get = "download groove-v1.0.0-midionly.zip from https://magenta.tensorflow.org/datasets/groove and unpack its folder 'groove' below the data home"
+    how_to_get = (
+        "download groove-v1.0.0-midionly.zip from https://magenta.tensorflow.org/datasets/groove and unpack its "
+        "folder 'groove' below the data home"
+    )
     option_defaults = dict(
         mode=('dtd', 'dtm'),
         kits=('shipped', 'procedural', 'all', 'every'),
@@ -130,82 +136,91 @@ class Groove(Dataset):
         k = self.options['variants']
         if k < 1:
             raise DrumnbError(f'groove:variants={k}: expected 1 or more')
-        return [
-            self._row(row, v, f'#{v}' if k > 1 else '')
-            for row in read_info(self.home / 'info.csv').itertuples()
-            for v in range(k)
-        ]
-
-    def _row(self, r, variant, suffix):
-        return self.make_track(
-            r.id + suffix,
-            r.split,
-            SAME.get(r.id, r.id),
-            r.duration + TAIL,
-            performance=r.id,
-            variant=variant,
-            midi=r.midi_filename,
-            drummer=r.drummer,
-            session=r.session,
-            style=r.style,
-            bpm=float(r.bpm),
-            meter=r.time_signature.replace('-', '/'),
-            beat_type=r.beat_type,
-        )
+        rows = read_info(self.home / 'info.csv').itertuples()
+        return [self._row(row, v, f'#{v}' if k > 1 else '') for row in rows for v in range(k)]
 
     def files(self, track):
         return dict(annotation=self.home / track.meta['midi'])
 
-    def load_hits(self, track):
-        return (
-            read_midi(self.files(track)['annotation'], source='td11')
-            if self.options['playing'] == 'human'
-            else self.part(track).hits
-        )
-
-    def load_beats(self, track):
-        return (
-            metronome(track.meta['bpm'], track.meta['meter'], track.duration - TAIL)
-            if self.options['playing'] == 'human'
-            else self.part(track).beats
-        )
-
     def check_index(self, tracks):
         return compare_checksums(published_checksums('groove'), self.home)
 
-    def load_audio(self, track):
-        return sum(self.load_stems(track).values())
+# %% ../../nbs/32_groove.ipynb #f39cbd69
+@patch
+def _row(self: Groove, r, variant, suffix):
+    "The track of a row of the index."
+    return self.make_track(
+        r.id + suffix,
+        r.split,
+        SAME.get(r.id, r.id),
+        r.duration + TAIL,
+        performance=r.id,
+        variant=variant,
+        midi=r.midi_filename,
+        drummer=r.drummer,
+        session=r.session,
+        style=r.style,
+        bpm=float(r.bpm),
+        meter=r.time_signature.replace('-', '/'),
+        beat_type=r.beat_type,
+    )
 
-    def load_stems(self, track):
-        drums = render_drums(self.load_hits(track), track.duration, self.kits_of(track), self._stream(track, 'drums'))
-        rest = self.load_accompaniment(track) if self.options['mode'] == 'dtm' else np.zeros_like(drums)
-        stems = mix_stems(drums, rest, self._stream(track, 'balance').uniform(*BALANCE))
-        return stems if self.options['mode'] == 'dtm' else dict(drums=stems['drums'])
 
-    def _stream(self, track, what):
-        return rng_for('groove', self.options['seed'], track.meta['performance'], track.meta['variant'], what)
+@patch
+def load_hits(self: Groove, track):
+    human = self.options['playing'] == 'human'
+    return read_midi(self.files(track)['annotation'], source='td11') if human else self.part(track).hits
 
-    def load_accompaniment(self, track):
-        "What plays beside the drums, at no particular level."
-        part = self.part(track) if self.options['playing'] == 'composed' else None
-        bpm, meter = (part.bpm, part.meter) if part else (track.meta['bpm'], track.meta['meter'])
-        beats = part.beats if part else metronome(bpm, meter, track.duration + 8 * 60 / bpm)
-        return accompaniment(beats, meter, track.duration, self._stream(track, 'rest'), track.split)
 
-    def fingerprint(self, track):
-        kits = kits_fingerprint(self.kits_of(track))
-        return content_key(
-            super().fingerprint(track), kits, accompaniment_fingerprint() if self.options['mode'] == 'dtm' else None
-        )
+@patch
+def load_beats(self: Groove, track):
+    if self.options['playing'] == 'composed':
+        return self.part(track).beats
+    return metronome(track.meta['bpm'], track.meta['meter'], track.duration - TAIL)
+
+# %% ../../nbs/32_groove.ipynb #d807a039
+@patch
+def load_audio(self: Groove, track):
+    return sum(self.load_stems(track).values())
+
+
+@patch
+def load_stems(self: Groove, track):
+    drums = render_drums(self.load_hits(track), track.duration, self.kits_of(track), self._stream(track, 'drums'))
+    rest = self.load_accompaniment(track) if self.options['mode'] == 'dtm' else np.zeros_like(drums)
+    stems = mix_stems(drums, rest, self._stream(track, 'balance').uniform(*BALANCE))
+    return stems if self.options['mode'] == 'dtm' else dict(drums=stems['drums'])
+
+
+@patch
+def _stream(self: Groove, track, what):
+    return rng_for('groove', self.options['seed'], track.meta['performance'], track.meta['variant'], what)
+
+
+@patch
+def load_accompaniment(self: Groove, track):
+    "What plays beside the drums, at no particular level."
+    part = self.part(track) if self.options['playing'] == 'composed' else None
+    bpm, meter = (part.bpm, part.meter) if part else (track.meta['bpm'], track.meta['meter'])
+    beats = part.beats if part else metronome(bpm, meter, track.duration + 8 * 60 / bpm)
+    return accompaniment(beats, meter, track.duration, self._stream(track, 'rest'), track.split)
+
+
+@patch
+def fingerprint(self: Groove, track):
+    band = accompaniment_fingerprint() if self.options['mode'] == 'dtm' else None
+    return content_key(Dataset.fingerprint(self, track), kits_fingerprint(self.kits_of(track)), band)
 
 # %% ../../nbs/32_groove.ipynb #97be1d56
-def _part(self, track) -> DrumPart:
+@patch
+def part(self: Groove, track) -> DrumPart:
     "The composed part that takes the place of a performance."
     rng = rng_for('groove', self.options['seed'], track.meta['performance'], track.meta['variant'], 'composed')
     return compose_part(rng, track.split, track.duration - TAIL)
 
 
-def _kits_of(self, track) -> tuple:  # of `KitRef`
+@patch
+def kits_of(self: Groove, track) -> tuple:  # of `KitRef`
     "The kits a track is played on; `few` of them when it is for training."
     refs, few = kit_refs(track.split, self.options['kits']), self.options['few']
     if not 0 <= few <= len(refs):
@@ -213,9 +228,6 @@ def _kits_of(self, track) -> tuple:  # of `KitRef`
     if not few or track.split != 'train':
         return refs
     return tuple(refs[i] for i in rng_for('groove', 'few').permutation(len(refs))[:few])
-
-# %% ../../nbs/32_groove.ipynb #95cde72e
-Groove.part, Groove.kits_of = _part, _kits_of
 
 # %% ../../nbs/32_groove.ipynb #dc6f2500
 @fixture('groove')
@@ -238,8 +250,7 @@ def write_groove_fixture(
         )
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         write_midi(folder / f'{file}.mid', hits, bpm)
-        rows.append(
-            f'{drummer},{drummer}/session1,{id},rock,{bpm},{kind},{meter},{file}.mid,,{seconds},{("train", "validation", "test")[i % 3]}'
-        )
+        split = ('train', 'validation', 'test')[i % 3]
+        rows.append(f'{drummer},{drummer}/session1,{id},rock,{bpm},{kind},{meter},{file}.mid,,{seconds},{split}')
     (folder / 'info.csv').write_text('\n'.join(rows) + '\n')
     return folder

@@ -14,6 +14,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, content_key, rng_for
@@ -160,7 +161,10 @@ def score_voices(
     parts,  # of Part
     rng: np.random.Generator,
 ) -> list:  # of Voice
-    "The pitched instruments of a score on the SoundFont of pretty_midi, or on computed instruments of their role where it has none; effects are left out."
+    """The pitched instruments of a score on the SoundFont of pretty_midi; effects are left out.
+
+    Where the SoundFont has none, a computed instrument of the same role plays.
+    """
     font, voices = default_soundfont(), []
     for p in parts:
         role = next((r for below, r in _ROLES if p.program < below), None)
@@ -168,11 +172,8 @@ def score_voices(
             continue
         program = max(p.program, 0)
         sampled = font and program_sounds(font, program)
-        voices.append(
-            Voice(
-                role, Instrument('sampled', 0, program, font) if sampled else choose_instrument(role, rng, []), p.notes
-            )
-        )
+        instrument = Instrument('sampled', 0, program, font) if sampled else choose_instrument(role, rng, [])
+        voices.append(Voice(role, instrument, p.notes))
     return voices
 
 # %% ../../nbs/38_rwc.ipynb #c89239e1
@@ -182,23 +183,23 @@ LAYOUT = '01_annotations_preprocessed'
 # %% ../../nbs/38_rwc.ipynb #aef15781
 @register
 class RWCPopular(Dataset):
-    "RWC-P in the layout of RWC 2.0: aligned scores and beats; the recordings where they are, or the score played by our instruments."
+    """RWC-P in the layout of RWC 2.0: aligned scores and beats.
 
-    name, title, folders, family = (
-        'rwc',
-        'RWC popular music (RWC 2.0)',
-        ('rwc-annotations', 'RWC', 'rwc-annotations-main'),
-        'rwc',
-    )
+    With the recordings where they are, or the score played by our instruments.
+    """
+
+    name, title, family = 'rwc', 'RWC popular music (RWC 2.0)', 'rwc'
+    folders = ('rwc-annotations', 'RWC', 'rwc-annotations-main')
     licence, url = 'CC BY-NC 4.0', 'https://github.com/rwc-music/rwc-annotations'
     citation = (
-        'M. Goto, H. Hashiguchi, T. Nishimura, R. Oka, "RWC Music Database: Popular, Classical and Jazz Music Databases", ISMIR, 2002; '
-        'S. Balke et al., "RWC Revisited: Towards a Community-Driven MIR Corpus", TISMIR 9(1), 2026'
+        'M. Goto, H. Hashiguchi, T. Nishimura, R. Oka, "RWC Music Database: Popular, Classical and Jazz Music '
+        'Databases", ISMIR, 2002; S. Balke et al., "RWC Revisited: Towards a Community-Driven MIR Corpus", '
+        'TISMIR 9(1), 2026'
     )
     size_text = '100 songs, 6.8 h; annotations 10 MB, recordings some GB'
     how_to_get = (
-        "clone https://github.com/rwc-music/rwc-annotations into 'rwc-annotations' below the data home; recordings: https://zenodo.org/records/17177919, "
-        "unpacked so that 'rwc-annotations/audio/RWC-P/RWC_P001.wav' is there"
+        "clone https://github.com/rwc-music/rwc-annotations into 'rwc-annotations' below the data home; recordings: "
+        "https://zenodo.org/records/17177919, unpacked so that 'rwc-annotations/audio/RWC-P/RWC_P001.wav' is there"
     )
     option_defaults = dict(
         render=('recordings', 'dtd', 'dtm'),
@@ -211,34 +212,6 @@ class RWCPopular(Dataset):
         seconds=0.0,
     )
 
-    def make_index(self):
-        k, fold = self.options['folds'], self.options['fold']
-        if not 0 <= fold < k or k < 3:
-            raise DrumnbError(f'{self.spec}: fold {fold} of {k}; expected at least 3 folds, counted from 0')
-        pieces = read_pieces(self.home / 'metadata.csv')
-        place = (rng_for('rwc', 'folds').permutation(len(pieces)) - fold) % k  # 0 test, 1 validation
-        role = lambda p: (
-            {0: 'test', 1: 'validation'}.get(int(p), 'train')
-            if self.options['role'] == 'by_fold'
-            else self.options['role']
-        )
-        return [self._row(r, role(p)) for r, p in zip(pieces.itertuples(), place)]
-
-    def _row(self, r, split):
-        id = f'RWC_P{r.piece:03d}'
-        recorded = readable_duration(self._recording(id)) if self.options['render'] == 'recordings' else r.seconds + 1.0
-        if recorded and self.options['seconds']:
-            recorded = min(recorded, self.options['seconds'])
-        return self.make_track(
-            id, split, id, recorded, title=r.Title, bpm=float(r.Tempo), drums=r.DrumInformation, seconds=r.seconds
-        )
-
-    def _recording(self, id):
-        places = [
-            self.home / f / f'{id}.{kind}' for f in ('audio/RWC-P', 'RWC-P', 'audio') for kind in ('wav', 'flac', 'mp3')
-        ]
-        return next((p for p in places if p.is_file()), places[0])
-
     def files(self, track):
         notes = self.home / LAYOUT
         found = dict(
@@ -247,19 +220,53 @@ class RWCPopular(Dataset):
         )
         return found | (dict(audio=self._recording(track.id)) if self.options['render'] == 'recordings' else {})
 
-    def load_hits(self, track):
-        hits = drum_hits(read_parts(self.files(track)['annotation']), self.options['drums'] == 'channel10')
-        return hits.crop(0, track.duration) if self.options['seconds'] else hits  # only the beginning of each song
+    def _recording(self, id):
+        folders, kinds = ('audio/RWC-P', 'RWC-P', 'audio'), ('wav', 'flac', 'mp3')
+        places = [self.home / f / f'{id}.{kind}' for f in folders for kind in kinds]
+        return next((p for p in places if p.is_file()), places[0])
 
-    def load_onsets(self, track, vocabulary=DRUMS5):
-        return self.load_hits(track).onsets(vocabulary).distinct(STROKE)
+# %% ../../nbs/38_rwc.ipynb #be1cc216
+@patch
+def make_index(self: RWCPopular):
+    k, fold, role = self.options['folds'], self.options['fold'], self.options['role']
+    if not 0 <= fold < k or k < 3:
+        raise DrumnbError(f'{self.spec}: fold {fold} of {k}; expected at least 3 folds, counted from 0')
+    pieces = read_pieces(self.home / 'metadata.csv')
+    place = (rng_for('rwc', 'folds').permutation(len(pieces)) - fold) % k
+    splits = [{0: 'test', 1: 'validation'}.get(int(p), 'train') if role == 'by_fold' else role for p in place]
+    return [self._row(r, split) for r, split in zip(pieces.itertuples(), splits)]
 
-    def load_beats(self, track):
-        beats = read_beat_table(self.files(track)['beats'])
-        return beats[beats[:, 0] <= track.duration] if self.options['seconds'] else beats
+
+@patch
+def _row(self: RWCPopular, r, split):
+    "The track of a piece."
+    id = f'RWC_P{r.piece:03d}'
+    recorded = readable_duration(self._recording(id)) if self.options['render'] == 'recordings' else r.seconds + 1.0
+    if recorded and self.options['seconds']:
+        recorded = min(recorded, self.options['seconds'])
+    about = dict(title=r.Title, bpm=float(r.Tempo), drums=r.DrumInformation, seconds=r.seconds)
+    return self.make_track(id, split, id, recorded, **about)
+
+# %% ../../nbs/38_rwc.ipynb #a76e35a6
+@patch
+def load_hits(self: RWCPopular, track):
+    hits = drum_hits(read_parts(self.files(track)['annotation']), self.options['drums'] == 'channel10')
+    return hits.crop(0, track.duration) if self.options['seconds'] else hits  # only the beginning of each song
+
+
+@patch
+def load_onsets(self: RWCPopular, track, vocabulary=DRUMS5):
+    return self.load_hits(track).onsets(vocabulary).distinct(STROKE)
+
+
+@patch
+def load_beats(self: RWCPopular, track):
+    beats = read_beat_table(self.files(track)['beats'])
+    return beats[beats[:, 0] <= track.duration] if self.options['seconds'] else beats
 
 # %% ../../nbs/38_rwc.ipynb #606d035b
-def _load_stems(self, track):
+@patch
+def load_stems(self: RWCPopular, track):
     if self.options['render'] == 'recordings':
         return {}
     parts, stream = read_parts(self.files(track)['annotation']), ('rwc', self.options['seed'], track.id)
@@ -272,13 +279,15 @@ def _load_stems(self, track):
     return mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
 
 # %% ../../nbs/38_rwc.ipynb #7652bc5f
-def _load_audio(self, track):
+@patch
+def load_audio(self: RWCPopular, track):
     if self.options['render'] == 'recordings':
         return audio.load(self.files(track)['audio'])[: round((self.options['seconds'] or 1e6) * audio.SAMPLE_RATE)]
     return sum(self.load_stems(track).values())
 
 # %% ../../nbs/38_rwc.ipynb #752337f1
-def _fingerprint(self, track):
+@patch
+def fingerprint(self: RWCPopular, track):
     own = Dataset.fingerprint(self, track)
     if self.options['render'] == 'recordings':
         return own
@@ -288,9 +297,6 @@ def _fingerprint(self, track):
         accompaniment_fingerprint() if self.options['render'] == 'dtm' else None,
     )
 
-
-RWCPopular.load_stems, RWCPopular.load_audio, RWCPopular.fingerprint = _load_stems, _load_audio, _fingerprint
-
 # %% ../../nbs/38_rwc.ipynb #dd279d8a
 @fixture('rwc')
 def write_rwc_fixture(
@@ -299,11 +305,9 @@ def write_rwc_fixture(
     seconds: float = 4.0,
     recordings: bool = True,
 ) -> Path:  # Its folder
-    "A copy of the layout of RWC-P: scores with a bass, drums and drums under another name; beats; noise for recordings."
-    folder, lines = (
-        Path(home) / 'rwc-annotations',
-        ['CollID;PieceNo;Title;Artist;Duration;Tempo;DrumInformation', 'C;1;A fugue;;09:00;;'],
-    )
+    "A copy of the layout of RWC-P: scores with bass, drums and drums under another name; beats; noise for sound."
+    folder = Path(home) / 'rwc-annotations'
+    lines = ['CollID;PieceNo;Title;Artist;Duration;Tempo;DrumInformation', 'C;1;A fugue;;09:00;;']
     for n in range(1, songs + 1):
         id, drums = f'RWC_P{n:03d}', 'Without drums' if n == songs else 'Drum sequences'
         lines.append(f'P;{n};Song {n};Nobody;00:{int(seconds):02d};120.0;{drums}')
@@ -322,15 +326,10 @@ def write_rwc_fixture(
 # %% ../../nbs/38_rwc.ipynb #4871e396
 def _fixture_score(path, seconds, drums):
     midi = mido.MidiFile(ticks_per_beat=480)
-    for name, channel, program, pitches in [('BASS', 0, 33, (40, 43))] + (
-        [('DRUMS', 9, 0, (36, 42, 38, 49, 47)), ('SUB DRUMS', 11, 25, (54, 93))] if drums else []
-    ):
-        track = mido.MidiTrack(
-            [
-                mido.MetaMessage('track_name', name=name),
-                mido.Message('program_change', channel=channel, program=program),
-            ]
-        )
+    parts = [('BASS', 0, 33, (40, 43)), ('DRUMS', 9, 0, (36, 42, 38, 49, 47)), ('SUB DRUMS', 11, 25, (54, 93))]
+    for name, channel, program, pitches in parts if drums else parts[:1]:
+        title = mido.MetaMessage('track_name', name=name)
+        track = mido.MidiTrack([title, mido.Message('program_change', channel=channel, program=program)])
         for i in range(int((seconds - 0.6) / 0.25)):
             note = dict(channel=channel, note=pitches[i % len(pitches)])
             track += [

@@ -9,6 +9,7 @@ __all__ = ['SONGS', 'played_seconds', 'SADTP', 'write_sadtp_fixture']
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, content_key, rng_for
@@ -34,29 +35,25 @@ class SADTP(Dataset):
     name, title, folders, family = 'sadtp', 'SADTP', ('SADTP', 'SADTP-main', 'sadtp'), 'sadtp'
     licence, url = 'none stated; the recordings are commercial music', ''
     citation = 'R. Fosse, "Automatic Drum Transcription using Deep Learning", University of Bergen, 2025'
-    size_text, how_to_get = (
-        '16 songs, 1.08 h; test only',
-        "ask its maker (Fosse 2025) and put the folder 'SADTP' below the data home",
-    )
-    option_defaults = dict(
-        render=('recordings', 'dtd', 'dtm'), kits=('shipped', 'procedural'), seed=0, seconds=0.0
-    )  # seconds: rendered songs end there
+    size_text = '16 songs, 1.08 h; test only'
+    how_to_get = "ask its maker (Fosse 2025) and put the folder 'SADTP' below the data home"
+    # seconds: rendered songs end there
+    option_defaults = dict(render=('recordings', 'dtd', 'dtm'), kits=('shipped', 'procedural'), seed=0, seconds=0.0)
     later = ('seconds',)
 
     def make_index(self):
         return [self._row(p.parent) for p in sorted(self.home.glob('*/annotation.mid'))]
 
     def _row(self, folder):
-        recorded = self.options['render'] == 'recordings'
+        return self.make_track(folder.name, 'test', folder.name, self._duration(folder))
+
+    def _duration(self, folder):
+        if self.options['render'] == 'recordings':
+            return readable_duration(self._recording(folder))
         try:
-            seconds = (
-                readable_duration(self._recording(folder))
-                if recorded
-                else played_seconds(self.read_hits(folder / 'annotation.mid'))
-            )
+            return played_seconds(self.read_hits(folder / 'annotation.mid'))
         except DrumnbError:
-            seconds = None  # which `validate` reports
-        return self.make_track(folder.name, 'test', folder.name, seconds)
+            return None  # which `validate` reports
 
     def _recording(self, folder):
         found = sorted(p for p in folder.iterdir() if p.suffix.lower() in ('.wav', '.flac', '.mp3', '.ogg', '.m4a'))
@@ -76,12 +73,12 @@ class SADTP(Dataset):
 
     def check_index(self, tracks):
         missing = SONGS - len(tracks)
-        return ([] if tracks else [f'{self.home}: no song in it']), [
-            f'{missing} of the {SONGS} songs missing'
-        ] if missing > 0 and tracks else []
+        notes = [f'{missing} of the {SONGS} songs missing'] if missing > 0 and tracks else []
+        return ([] if tracks else [f'{self.home}: no song in it']), notes
 
 # %% ../../nbs/37_sadtp.ipynb #24a41bde
-def _load_stems(self, track):
+@patch
+def load_stems(self: SADTP, track):
     if self.options['render'] == 'recordings':
         return {}
     hits, stream = self.load_hits(track), ('sadtp', self.options['seed'], track.id)
@@ -95,13 +92,15 @@ def _load_stems(self, track):
     return mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
 
 # %% ../../nbs/37_sadtp.ipynb #ef5f49c3
-def _load_audio(self, track):
+@patch
+def load_audio(self: SADTP, track):
     if self.options['render'] == 'recordings':
         return audio.load(self.files(track)['audio'])
     return sum(self.load_stems(track).values())
 
 # %% ../../nbs/37_sadtp.ipynb #8854ceb8
-def _fingerprint(self, track):
+@patch
+def fingerprint(self: SADTP, track):
     own = Dataset.fingerprint(self, track)
     if self.options['render'] == 'recordings':
         return own
@@ -110,9 +109,6 @@ def _fingerprint(self, track):
         kits_fingerprint(kit_refs('test', self.options['kits'])),
         accompaniment_fingerprint() if self.options['render'] == 'dtm' else None,
     )
-
-
-SADTP.load_stems, SADTP.load_audio, SADTP.fingerprint = _load_stems, _load_audio, _fingerprint
 
 # %% ../../nbs/37_sadtp.ipynb #9ee969f0
 @fixture('sadtp')

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, rng_for
@@ -45,22 +46,18 @@ class Slakh(Dataset):
     folders = ('slakh2100_flac_redux', 'slakh2100_redux', 'Slakh2100', 'slakh')
     licence, url = 'CC BY 4.0', 'https://zenodo.org/records/4599666'
     citation = (
-        'E. Manilow, G. Wichern, P. Seetharaman, J. Le Roux, "Cutting Music Source Separation Some Slakh: A Dataset to Study the Impact of '
-        'Training Data Quality and Quantity", WASPAA, 2019'
+        'E. Manilow, G. Wichern, P. Seetharaman, J. Le Roux, "Cutting Music Source Separation Some Slakh: A Dataset to '
+        'Study the Impact of Training Data Quality and Quantity", WASPAA, 2019'
     )
-    size_text, how_to_get = (
-        '1,710 songs, 115 h, 105 GB',
-        "download slakh2100_flac_redux.tar.gz from https://zenodo.org/records/4599666 and unpack it below the data home",
+    size_text = '1,710 songs, 115 h, 105 GB'
+    how_to_get = (
+        'download slakh2100_flac_redux.tar.gz from https://zenodo.org/records/4599666 and unpack it below the data home'
     )
     option_defaults = dict(audio=('mix', 'drums'))
 
     def make_index(self):
-        return [
-            self._row(p, split)
-            for split in ('train', 'validation', 'test')
-            for p in sorted((self.home / split).glob('Track*'))
-            if p.is_dir()
-        ]
+        folders = {split: sorted((self.home / split).glob('Track*')) for split in TRACKS}
+        return [self._row(p, split) for split, found in folders.items() for p in found if p.is_dir()]
 
     def _row(self, folder, split):
         return self.make_track(folder.name, split, folder.name, readable_duration(folder / 'mix.flac'))
@@ -83,34 +80,38 @@ class Slakh(Dataset):
             | {f'stem {n}': folder / 'stems' / f'{n}.flac' for n in drums}
         )
 
-    def load_stems(self, track):
-        n, parts = round(track.duration * audio.SAMPLE_RATE), dict(drums=[], rest=[])
-        for name, is_drum in self.stems(track).items():
-            parts['drums' if is_drum else 'rest'].append(self.folder(track) / 'stems' / f'{name}.flac')
-        return {part: _sum(paths, n) for part, paths in parts.items()}
-
-    def load_audio(self, track):
-        return (
-            self.load_stems(track)['drums']
-            if self.options['audio'] == 'drums'
-            else audio.load(self.files(track)['audio'])
-        )
-
-    def load_hits(self, track):
-        hits, _ = Hits.make([], []), self.stems(track)  # which raises when there is no metadata
-        for role, path in self.files(track).items():
-            if role.startswith('notes'):
-                hits = hits.merge(read_midi(path, channels=tuple(range(1, 17)), unknown='drop', allow_empty=True))
-        return hits
-
-    def load_onsets(self, track, vocabulary=DRUMS5):
-        return self.load_hits(track).onsets(vocabulary).distinct(0.01)
-
     def check_index(self, tracks):
         found = {s: sum(t.split == s for t in tracks) for s in TRACKS}
-        return ([] if tracks else [f'{self.home}: no tracks in train, validation, test']), [] if found == TRACKS else [
-            f'{found} tracks; the redux version has {TRACKS}'
-        ]
+        notes = [] if found == TRACKS else [f'{found} tracks; the redux version has {TRACKS}']
+        return ([] if tracks else [f'{self.home}: no tracks in train, validation, test']), notes
+
+# %% ../../nbs/35_slakh.ipynb #33b87de4
+@patch
+def load_stems(self: Slakh, track):
+    n, parts = round(track.duration * audio.SAMPLE_RATE), dict(drums=[], rest=[])
+    for name, is_drum in self.stems(track).items():
+        parts['drums' if is_drum else 'rest'].append(self.folder(track) / 'stems' / f'{name}.flac')
+    return {part: _sum(paths, n) for part, paths in parts.items()}
+
+
+@patch
+def load_audio(self: Slakh, track):
+    drums_only = self.options['audio'] == 'drums'
+    return self.load_stems(track)['drums'] if drums_only else audio.load(self.files(track)['audio'])
+
+
+@patch
+def load_hits(self: Slakh, track):
+    hits, _ = Hits.make([], []), self.stems(track)  # which raises when there is no metadata
+    for role, path in self.files(track).items():
+        if role.startswith('notes'):
+            hits = hits.merge(read_midi(path, channels=tuple(range(1, 17)), unknown='drop', allow_empty=True))
+    return hits
+
+
+@patch
+def load_onsets(self: Slakh, track, vocabulary=DRUMS5):
+    return self.load_hits(track).onsets(vocabulary).distinct(0.01)
 
 # %% ../../nbs/35_slakh.ipynb #e78be24b
 def _sum(paths, n):
@@ -128,49 +129,42 @@ def write_slakh_fixture(
     songs: int = 6,
     seconds: float = 2.0,
 ) -> Path:  # Its folder
-    "A copy of the layout of Slakh2100-redux: bass, drums, percussion; noise for sound; the third song's percussion is not rendered."
-    folder, pitches = Path(home) / 'slakh2100_flac_redux', [int(r[1]) for r in DRUM_TABLE if r[0] == 'gm']
+    "A copy of the layout: bass, drums, percussion, with noise for sound; the third song's percussion is not rendered."
+    folder = Path(home) / 'slakh2100_flac_redux'
     for i in range(songs):
         track = folder / ('train', 'validation', 'test')[i % 3] / f'Track{i + 1:05d}'
-        stems, mix = {}, 0
-        for k, (kind, drums) in enumerate([('Bass', False), ('Drums', True), ('Drums', True)]):
-            name, rendered = f'S{k:02d}', not (k == 2 and i == 2)
-            stems[name] = dict(
-                audio_rendered=rendered,
-                inst_class=kind,
-                integrated_loudness=-20.0,
-                is_drum=drums,
-                midi_program_name=kind,
-                midi_saved=True,
-                plugin_name=f'{kind.lower()}.nkm',
-                program_num=128 if drums else 33,
-            )
-            times = np.arange(0.1 + 0.05 * k, seconds - 0.1, 0.2)
-            write_midi(
-                _made(track / 'MIDI') / f'{name}.mid',
-                Hits.make(
-                    times,
-                    np.resize(np.roll(pitches, -5 * i - 20 * k), len(times)) if drums else np.full(len(times), 40),
-                ),
-            )
-            if not rendered:
-                continue
-            noise = (
-                rng_for('fixture', 'slakh', i, k).normal(0, 0.03, int(seconds * audio.SAMPLE_RATE)).astype(np.float32)
-            )
-            audio.save(track / 'stems' / f'{name}.flac', noise)
-            mix = mix + noise
+        (track / 'MIDI').mkdir(parents=True, exist_ok=True)
+        stems = {f'S{k:02d}': _about_stem(k, not (k == 2 and i == 2)) for k in range(3)}
+        mix = sum(_write_stem(track, i, k, s, seconds) for k, s in enumerate(stems.values()))
         audio.save(track / 'mix.flac', mix)
-        (track / 'metadata.yaml').write_text(
-            yaml.safe_dump(
-                dict(
-                    UUID=f'{i:032x}', audio_dir='stems', midi_dir='MIDI', normalized=True, overall_gain=0.2, stems=stems
-                )
-            )
-        )
+        about = dict(UUID=f'{i:032x}', audio_dir='stems', midi_dir='MIDI', normalized=True, overall_gain=0.2)
+        (track / 'metadata.yaml').write_text(yaml.safe_dump(about | dict(stems=stems)))
     return folder
 
 # %% ../../nbs/35_slakh.ipynb #69d03caf
-def _made(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _about_stem(k, rendered):
+    "The metadata of a stem: a bass, then two drum stems."
+    kind = 'Drums' if k else 'Bass'
+    return dict(
+        audio_rendered=rendered,
+        inst_class=kind,
+        integrated_loudness=-20.0,
+        is_drum=bool(k),
+        midi_program_name=kind,
+        midi_saved=True,
+        plugin_name=f'{kind.lower()}.nkm',
+        program_num=128 if k else 33,
+    )
+
+
+def _write_stem(track, i, k, about, seconds):
+    "Write the notes of a stem, and noise where it is rendered; the noise, or 0."
+    times = np.arange(0.1 + 0.05 * k, seconds - 0.1, 0.2)
+    pitches = [int(r[1]) for r in DRUM_TABLE if r[0] == 'gm'] if about['is_drum'] else [40]
+    notes = np.resize(np.roll(pitches, -5 * i - 20 * k), len(times))
+    write_midi(track / 'MIDI' / f'S{k:02d}.mid', Hits.make(times, notes))
+    if not about['audio_rendered']:
+        return 0
+    noise = rng_for('fixture', 'slakh', i, k).normal(0, 0.03, int(seconds * audio.SAMPLE_RATE)).astype(np.float32)
+    audio.save(track / 'stems' / f'S{k:02d}.flac', noise)
+    return noise

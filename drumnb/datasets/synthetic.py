@@ -10,6 +10,7 @@ __all__ = ['song_stream', 'song_part', 'song_kits', 'song_drums', 'active_level'
 from functools import lru_cache
 
 import numpy as np
+from fastcore.basics import patch
 from scipy.signal import lfilter
 
 from ..audio import SAMPLE_RATE
@@ -92,7 +93,11 @@ def _hiss(rng, n):
 
 # %% ../../nbs/31_synthetic.ipynb #aad9d997
 def song_band(options: dict, split: str, index: int) -> np.ndarray:  # (n,) float32
-    "The accompaniment of one song: bass, chords, pads and melody; with `band='shipped'` by everyone who can be heard here, with 'all' on the SoundFonts of this machine too, and with hand percussion that is nobody's drum kit."
+    """The accompaniment of one song: bass, chords, pads and melody.
+
+    `band='shipped'` adds every instrument that this repository can play, 'all' the SoundFonts of this machine and hand
+    percussion, which belongs to no drum kit.
+    """
     part, rich = song_part(options, split, index), options['band'] == 'all'
     sound = accompaniment(
         part.beats,
@@ -109,7 +114,7 @@ def song_band(options: dict, split: str, index: int) -> np.ndarray:  # (n,) floa
 # %% ../../nbs/31_synthetic.ipynb #f2f86239
 def song_stems(options: dict, split: str, index: int) -> dict:  # 'drums' and 'rest', (n,) float32 each
     "Both stems of a song at the levels they have in the mix."
-    rng, part, seconds = song_stream(options, split, index, 'mix'), song_part(options, split, index), options['seconds']
+    rng = song_stream(options, split, index, 'mix')
     drums = song_drums(options, split, index)
     drums = drums * np.float32(0.1 / max(active_level(drums), 1e-6))
     ratio, hiss = rng.uniform(options['low'], options['high']), 0.1 * _hiss(rng, len(drums))
@@ -131,30 +136,25 @@ class Synthetic(Dataset):
     "Songs made by this repository: nothing to download."
 
     name, title = 'synthetic', 'Synthetic songs'
-    licence, citation, url = (
-        'as this repository; training songs also use the samples of the SoundFont shipped with pretty_midi (TimGM6mb, terms of its author)',
-        'this repository',
-        '',
+    licence = (
+        'as this repository; training songs also use the samples of the SoundFont shipped with pretty_midi '
+        '(TimGM6mb, terms of its author)'
     )
+    citation = 'this repository'
     size_text, how_to_get = 'made on demand', 'nothing to do: it is made by this repository'
     option_defaults = _OPTIONS
     version = 1
 
     def make_index(self) -> list:
-        return [
-            self.make_track(
-                f'{split}-{i:04d}',
-                split,
-                f'{self.options["seed"]}:{split}-{i:04d}',
-                float(self.options['seconds']),
-                index=i,
-            )
-            for split in SPLITS
-            for i in range(self.options[split])
-        ]
+        return [self._row(split, i) for split in SPLITS for i in range(self.options[split])]
+
+    def _row(self, split, i):
+        id = f'{split}-{i:04d}'
+        return self.make_track(id, split, f'{self.options["seed"]}:{id}', float(self.options['seconds']), index=i)
 
     def load_stems(self, track: Track) -> dict:
-        return {k: v.copy() for k, v in _stems(tuple(self.options.items()), track.split, track.meta['index']).items()}
+        stems = _stems(tuple(self.options.items()), track.split, track.meta['index'])
+        return {k: v.copy() for k, v in stems.items()}
 
     def load_audio(self, track: Track) -> np.ndarray:
         return sum(self.load_stems(track).values())
@@ -173,18 +173,21 @@ class Synthetic(Dataset):
     def load_beats(self, track: Track) -> np.ndarray:
         return self.part(track).beats
 
-    def fingerprint(self, track: Track) -> str:
-        made_of = {k: v for k, v in self.options.items() if k not in SPLITS}
-        hits, refs = self.load_hits(track), song_kits(self.options, track.split, track.meta['index'])
-        return content_key(
-            'synthetic',
-            self.version,
-            made_of,
-            track.id,
-            content_key(hits.times, hits.pitches, hits.velocities),
-            kits_fingerprint(refs),
-            accompaniment_fingerprint(find_soundfonts() if self.options['band'] == 'all' else None),
-        )
+# %% ../../nbs/31_synthetic.ipynb #12f746e7
+@patch
+def fingerprint(self: Synthetic, track: Track) -> str:
+    "A name for a song: what it is made of, its notes, its kits and its band."
+    made_of = {k: v for k, v in self.options.items() if k not in SPLITS}
+    hits, refs = self.load_hits(track), song_kits(self.options, track.split, track.meta['index'])
+    return content_key(
+        'synthetic',
+        self.version,
+        made_of,
+        track.id,
+        content_key(hits.times, hits.pitches, hits.velocities),
+        kits_fingerprint(refs),
+        accompaniment_fingerprint(find_soundfonts() if self.options['band'] == 'all' else None),
+    )
 
 # %% ../../nbs/31_synthetic.ipynb #e3713618
 def _materials(kits: str) -> dict:  # kind → split → set
