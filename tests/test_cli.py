@@ -78,7 +78,7 @@ def test_an_interrupt_is_130(capsys, monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, '_validate', interrupted)
+    monkeypatch.setitem(cli.COMMANDS, 'validate', (interrupted, *cli.COMMANDS['validate'][1:]))
     assert cli.main(['validate', 'synthetic']) == 130
     assert 'goes on where it stopped' in capsys.readouterr().err
 

@@ -39,7 +39,7 @@ def test_titles_never_become_markup(tmp_path):
     plain, page = (pl.player_page(made(tmp_path, title), recording=False) for title in ('song', EVIL))
     assert page.count('<script') == plain.count('<script') and '<img' not in page
     assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1))['title'] == EVIL
-    assert pl._sheets(made(tmp_path, '%DATA%%SHEETS%')).count('<svg') == plain.count('<svg') > 0
+    assert pl.sheets(made(tmp_path, '%DATA%%SHEETS%')).count('<svg') == plain.count('<svg') > 0
 
 
 def test_bars_to_check_are_the_doubtful_ones(tmp_path):
