@@ -144,6 +144,9 @@ def check_sync(root: Path = ROOT) -> list[str]:
         )
         shutil.copy(root / 'settings.ini', copy)
         (copy / 'drumnb').mkdir()
+        front = root / 'drumnb/__init__.py'  # written by hand; nbdev keeps only its version
+        if front.exists():
+            shutil.copy(front, copy / 'drumnb')
         run = subprocess.run(
             [sys.executable, '-c', SCRATCH_STEPS, str(ROOT / 'scripts/clean_notebooks.py')],
             cwd=copy,

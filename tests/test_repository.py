@@ -337,3 +337,21 @@ def test_a_figure_of_a_study_is_missed_only_when_its_rows_are_there(project):
     (project / 'results/study').mkdir(parents=True)
     (project / 'results/study/run.csv').write_text('run\n')
     assert 'draws figures/study.png, which does not exist' in '\n'.join(check_sync.check_figures(project))
+
+
+QUICK = """
+import sys, time
+start = time.perf_counter()
+import drumnb
+print(time.perf_counter() - start)
+assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)
+assert 'transcribe' in dir(drumnb) and not hasattr(drumnb, 'nothing')
+from drumnb import transcribe, transcribe_files, write_formats
+assert transcribe.__module__ == 'drumnb.transcription.score'
+"""
+
+
+def test_the_package_is_imported_at_once_and_offers_what_a_song_needs():
+    runs = [subprocess.run([sys.executable, '-W', 'ignore', '-c', QUICK], capture_output=True, text=True) for _ in 'ab']
+    assert all(r.returncode == 0 for r in runs), runs[0].stderr
+    assert min(float(r.stdout) for r in runs) < 0.1
