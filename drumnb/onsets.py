@@ -521,16 +521,24 @@ def write_jams(
     path: str | Path,
     onsets: Onsets,
     duration: float | None = None,  # Of the recording, in seconds; the last onset when None
+    confidence: list | None = None,  # (n,), one for each onset
+    title: str = '',
+    further: dict | None = None,  # Namespace → rows of seconds, duration, value and confidence: beats, tempo
 ):
-    "Write a JAMS file with one `tag_open` annotation."
+    "Write a JAMS file with the onsets as a `tag_open` annotation, and further annotations."
     import jams
 
     duration = float(duration if duration is not None else onsets.times.max(initial=0))
-    sandbox = dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist())
-    annotation = jams.Annotation('tag_open', time=0, duration=duration, sandbox=sandbox)
-    for time, drum in zip(onsets.times.tolist(), onsets.names):
-        annotation.append(time=time, duration=0.0, value=drum)
-    file = jams.JAMS(annotations=[annotation], file_metadata=jams.FileMetadata(duration=duration))
+    n, sandbox = len(onsets), dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist())
+    rows = zip(onsets.times.tolist(), [0.0] * n, onsets.names, [None] * n if confidence is None else confidence)
+    file = jams.JAMS(file_metadata=jams.FileMetadata(title=title, duration=duration))
+    for namespace, observed in {'tag_open': rows, **(further or {})}.items():
+        extra = sandbox if namespace == 'tag_open' else {}
+        annotation = jams.Annotation(namespace, time=0, duration=duration, sandbox=extra)
+        annotation.annotation_metadata.annotation_tools = 'drumnb'
+        for time, length, value, sure in observed:
+            annotation.append(time=time, duration=length, value=value, confidence=sure)
+        file.annotations.append(annotation)
     with atomic_path(path) as tmp:
         tmp.write_text(file.dumps(indent=1) + '\n', encoding='utf-8')
 

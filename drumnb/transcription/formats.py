@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'FORMATS', 'write_table', 'read_transcription', 'write_score_table', 'quarters', 'tempo_events',
-           'note_events', 'write_performance_midi', 'jams_rows', 'write_transcription_jams', 'as_formats',
+           'note_events', 'write_performance_midi', 'score_rows', 'write_transcription_jams', 'as_formats',
            'write_formats', 'job_key', 'is_done', 'transcribe_file', 'check_writable', 'same_names', 'transcribe_files']
 
 # %% ../../nbs/75_formats.ipynb #89d21277
@@ -21,7 +21,7 @@ import pandas as pd
 from ..audio import SAMPLE_RATE, mono_blocks
 from ..core import DrumnbError, atomic_path, content_key, get_logger, progress, read_json, write_json, write_text
 from ..drums import MIDI_PITCH
-from ..onsets import read_csv
+from ..onsets import read_csv, write_jams
 from .engraving import write_musicxml, write_pdf, write_svg
 from .player import write_html
 
@@ -122,36 +122,25 @@ def write_performance_midi(path: str | Path, transcription: Transcription, ticks
         midi.save(tmp)
 
 # %% ../../nbs/75_formats.ipynb #54764a66
-def jams_rows(
-    transcription: Transcription,
-) -> dict[str, list]:  # namespace → [(seconds, duration in seconds, value, confidence)]
-    "What a JAMS file holds: onsets, and beats and tempo when there is a score."
-    o, s = transcription.onsets, transcription.score
-    confidence = np.asarray(transcription.confidence, float).tolist()
-    rows = dict(tag_open=list(zip(o.times.tolist(), [0.0] * len(o), o.names, confidence)))
-    if s is not None:
-        beats = [(float(t), int(p)) for t, p in s.beats]
-        rows['beat'] = [(t, 0.0, p, None) for t, p in beats if t >= 0]
-        spans = zip(beats[:-1], np.diff(s.beats[:, 0]).tolist())
-        rows['tempo'] = [(t, d, 60 / d, 1.0) for (t, _), d in spans if t >= 0]
-    return rows
+def score_rows(
+    score: Score | None,
+) -> dict[str, list]:  # JAMS namespace → [(seconds, duration in seconds, value, confidence)]
+    "Beats and tempo of a score as observations; nothing without a score."
+    if score is None:
+        return {}
+    beats = [(float(t), int(p)) for t, p in score.beats]
+    spans = zip(beats[:-1], np.diff(score.beats[:, 0]).tolist())
+    return dict(
+        beat=[(t, 0.0, p, None) for t, p in beats if t >= 0],
+        tempo=[(t, d, 60 / d, 1.0) for (t, _), d in spans if t >= 0],
+    )
 
 # %% ../../nbs/75_formats.ipynb #f8a427f8
 def write_transcription_jams(path: str | Path, transcription: Transcription):
     "JAMS with onsets, beats and tempo."
-    import jams  # takes seconds to import
-
-    o, duration = transcription.onsets, float(transcription.duration)
-    file = jams.JAMS(file_metadata=jams.FileMetadata(title=transcription.title, duration=duration))
-    tools = jams.AnnotationMetadata(annotation_tools='drumnb')
-    onsets_only = dict(vocabulary=list(o.vocabulary), velocities=o.velocities.tolist())
-    for namespace, rows in jams_rows(transcription).items():
-        sandbox = onsets_only if namespace == 'tag_open' else {}
-        a = jams.Annotation(namespace, time=0, duration=duration, annotation_metadata=tools, sandbox=sandbox)
-        for t, d, value, c in rows:
-            a.append(time=t, duration=d, value=value, confidence=c)
-        file.annotations.append(a)
-    write_text(path, file.dumps(indent=1) + '\n')
+    t = transcription
+    confidence = np.asarray(t.confidence, float).tolist()
+    write_jams(path, t.onsets, t.duration, confidence, t.title, score_rows(t.score))
 
 # %% ../../nbs/75_formats.ipynb #92c2b120
 FORMATS = {  # format → (suffix of the file, function of path and transcription)
