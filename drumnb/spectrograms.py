@@ -38,7 +38,7 @@ _WINDOW = np.hanning(N_FFT).astype(np.float32)
 
 
 def _frames(x, first, last):
-    "Windowed frames first..last-1 of x, (last-first, N_FFT) float32; frame t is centred at t*HOP, zeros beyond the ends."
+    "Windowed frames first..last-1 of x, (last-first, N_FFT); frame t is centred at t*HOP, zeros beyond the ends."
     low, high = first * HOP - N_FFT // 2, (last - 1) * HOP + N_FFT // 2
     part = np.asarray(x[max(low, 0) : max(high, 0)], np.float32)
     part = np.pad(part, (max(-low, 0), max(high - low - len(part) - max(-low, 0), 0)))

@@ -114,7 +114,7 @@ def test_vocabulary_by_size():
 
 def test_counts_of_mdb(shared_data):
     "The published number of onsets, every one of them in a class."
-    from drumnb.onsets import read_events
+    from drumnb.onset_files import read_events
 
     files = sorted((shared_data / 'MDB Drums' / 'annotations' / 'subclass').glob('*.txt'))
     labels = [label for f in files for label in read_events(f)[1]]

@@ -10,7 +10,7 @@ import pytest
 from performances import HAND, bad_files, performed
 
 from drumnb.core import DrumnbError
-from drumnb.onsets import read_midi
+from drumnb.onset_files import read_midi
 from drumnb.transcription import formats as fm
 from drumnb.transcription.meter import find_beats
 from drumnb.transcription.score import make_score, transcribe

@@ -26,7 +26,8 @@ from drumnb.metrics import (
     summary,
     track_mean_f1,
 )
-from drumnb.onsets import Onsets, read_csv
+from drumnb.onset_files import read_csv
+from drumnb.onsets import Onsets
 
 GOLDEN = Path(__file__).parent / 'golden'
 quick = settings(max_examples=60, deadline=None)

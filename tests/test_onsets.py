@@ -10,19 +10,18 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS3, DRUMS5, DRUMS8
-from drumnb.onsets import (
-    Hits,
-    Onsets,
+from drumnb.onset_files import (
     read_csv,
     read_jams,
+    read_labels,
     read_midi,
     read_onsets,
-    read_text,
     write_csv,
     write_jams,
+    write_labels,
     write_midi,
-    write_text,
 )
+from drumnb.onsets import Hits, Onsets
 
 GOLDEN = Path(__file__).parent / 'golden'
 strokes = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 4), st.integers(1, 127)), max_size=40)
@@ -104,7 +103,7 @@ def test_files_give_back_what_was_written(tmp_path_factory, s):
     o, d = made(s), tmp_path_factory.mktemp('files')
     write_csv(d / 'a.csv', o)
     write_jams(d / 'a.jams', o, duration=31)
-    write_text(d / 'a.txt', o)
+    write_labels(d / 'a.txt', o)
     write_midi(d / 'a.mid', o)
     assert np.allclose(read_csv(d / 'a.csv').times, o.times, rtol=0, atol=1e-6)
     assert np.allclose(np.sort(read_csv(d / 'a.csv').velocities), np.sort(o.velocities), rtol=0, atol=1e-4)
@@ -112,7 +111,7 @@ def test_files_give_back_what_was_written(tmp_path_factory, s):
     midi = read_midi(d / 'a.mid', allow_empty=True).onsets()
     assert np.allclose(midi.times, o.times, rtol=0, atol=0.5 / 1920 + 1e-9)
     assert np.allclose(np.sort(midi.velocities), np.sort(o.velocities), atol=1e-6)
-    for back in (read_csv(d / 'a.csv'), read_text(d / 'a.txt'), midi):
+    for back in (read_csv(d / 'a.csv'), read_labels(d / 'a.txt'), midi):
         assert back.counts() == o.counts()
 
 
@@ -156,10 +155,10 @@ def test_midi_times_equal_pretty_midi(shared_data):
 
 
 def test_mdb_text():
-    o = read_text(GOLDEN / 'mdb_excerpt.txt', 'mdb')
+    o = read_labels(GOLDEN / 'mdb_excerpt.txt', 'mdb')
     assert o.names == ['KD', 'HH', 'SD', 'HH', 'SD', 'TT', 'HH', 'CY']
     assert o.times[3] == 0.8415
-    assert read_text(GOLDEN / 'mdb_excerpt.txt', 'mdb', 3).names == ['BD', 'HH', 'SD', 'HH', 'SD', 'HH']
+    assert read_labels(GOLDEN / 'mdb_excerpt.txt', 'mdb', 3).names == ['BD', 'HH', 'SD', 'HH', 'SD', 'HH']
 
 
 def test_jams_package_accepts_our_files(tmp_path):
@@ -225,7 +224,7 @@ def test_midi_cut_off_anywhere_is_refused(tmp_path):
 def test_binary_is_not_text(tmp_path):
     (tmp_path / 'a.txt').write_bytes(bytes(range(128, 256)))
     with pytest.raises(DrumnbError) as e:
-        read_text(tmp_path / 'a.txt')
+        read_labels(tmp_path / 'a.txt')
     one_line(e, 'a.txt', 'not a text file')
 
 

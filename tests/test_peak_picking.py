@@ -133,7 +133,7 @@ def test_the_sliders_of_the_chapter_pick_as_the_library_does(tmp_path):
         pytest.skip('node is not installed: the script of the chapter on peak picking is not run')
     cells = [
         ''.join(c['source'])
-        for c in json.loads((project_root() / 'nbs/06_peak_picking.ipynb').read_text(encoding='utf-8'))['cells']
+        for c in json.loads((project_root() / 'nbs/07_peak_picking.ipynb').read_text(encoding='utf-8'))['cells']
     ]
     script = re.search(r'<script>(.*?)</script>', next(c for c in cells if c.startswith('SLIDERS')), re.S)[1]
     y = np.round(np.convolve(rng_for('sliders').random(150) ** 6, [0.3, 0.7, 1, 0.6, 0.3], 'same'), 3)

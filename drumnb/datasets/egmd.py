@@ -17,7 +17,8 @@ from ..core import rng_for
 from .core import Dataset, fixture, read_index, register
 from .groove import SAME, metronome
 from ..drums import DRUM_TABLE
-from ..onsets import Hits, read_midi, write_midi
+from ..onset_files import read_midi, write_midi
+from ..onsets import Hits
 
 # %% ../../nbs/34_egmd.ipynb #cf6b2351
 COLUMNS = ('id', 'style', 'bpm', 'time_signature', 'duration', 'split', 'midi_filename', 'audio_filename', 'kit_name')

@@ -27,7 +27,7 @@ from drumnb.datasets.core import (
     register,
 )
 from ..drums import DRUM_TABLE, DRUMS5
-from ..onsets import read_text
+from ..onset_files import read_labels
 
 # %% ../../nbs/33_enst_mdb.ipynb #95d46f98
 def thesis_splits(
@@ -97,7 +97,7 @@ class MDBDrums(Dataset):
         return dict(drums=self.load_audio(track)) if self.options['audio'] == 'drum_only' else {}
 
     def load_onsets(self, track, vocabulary=DRUMS5):
-        return read_text(self.files(track)['annotation'], 'mdb', vocabulary)
+        return read_labels(self.files(track)['annotation'], 'mdb', vocabulary)
 
     def load_beats(self, track):
         return read_beats(self.files(track)['beats'])
@@ -176,7 +176,7 @@ class ENSTDrums(Dataset):
         return sum(self.load_stems(track).values())
 
     def load_onsets(self, track, vocabulary=DRUMS5):
-        return read_text(self.files(track)['annotation'], 'enst', vocabulary)
+        return read_labels(self.files(track)['annotation'], 'enst', vocabulary)
 
 # %% ../../nbs/33_enst_mdb.ipynb #2c90ace4
 @register

@@ -21,7 +21,8 @@ from ..core import DrumnbError, content_key, rng_for
 from .core import Dataset, fixture, readable_duration, register
 from .groove import BALANCE, kit_refs, mix_stems, render_drums
 from ..drums import DRUM_TABLE, DRUMS5
-from ..onsets import Hits, open_midi, ticks_to_seconds
+from ..onset_files import open_midi, ticks_to_seconds
+from ..onsets import Hits
 
 # %% ../../nbs/38_rwc.ipynb #15f2a5f7
 from ..rendering.accompaniment import Voice, accompaniment_fingerprint, choose_instrument, render_voices

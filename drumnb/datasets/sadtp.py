@@ -15,7 +15,8 @@ from .. import audio
 from ..core import DrumnbError, content_key, rng_for
 from .core import Dataset, fixture, readable_duration, register
 from .groove import BALANCE, TAIL, kit_refs, metronome, mix_stems, render_drums
-from ..onsets import Hits, read_midi, write_midi
+from ..onset_files import read_midi, write_midi
+from ..onsets import Hits
 from ..rendering.accompaniment import accompaniment, accompaniment_fingerprint
 from ..rendering.kits import kits_fingerprint
 

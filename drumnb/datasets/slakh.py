@@ -16,7 +16,8 @@ from .. import audio
 from ..core import DrumnbError, rng_for
 from .core import Dataset, fixture, readable_duration, register
 from ..drums import DRUM_TABLE, DRUMS5
-from ..onsets import Hits, read_midi, write_midi
+from ..onset_files import read_midi, write_midi
+from ..onsets import Hits
 
 # %% ../../nbs/35_slakh.ipynb #ea592dfa
 _Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times as fast, where it is built in

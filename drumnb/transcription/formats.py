@@ -21,7 +21,7 @@ import pandas as pd
 from ..audio import SAMPLE_RATE, mono_blocks
 from ..core import DrumnbError, atomic_path, content_key, get_logger, progress, read_json, write_json, write_text
 from ..drums import MIDI_PITCH
-from ..onsets import read_csv, write_jams
+from ..onset_files import read_csv, write_jams
 from .engraving import write_musicxml, write_pdf, write_svg
 from .player import write_html
 
