@@ -181,7 +181,7 @@ def read_snapshot_metadata(
     tensors = sum(len(v) if isinstance(v, bytes) else 1 for v in types)
     return dict(version=2, tensors=tensors, elements=number.get(6, 0), run=(number.get(2) or b'').decode())
 
-# %% ../../nbs/36_adtof_yt.ipynb #9dd34707
+
 def snapshot_files(folder: str | Path) -> list:  # Paths
     "The snapshot files of a split, in order."
     return sorted(Path(folder).glob('*/*/*.snapshot'))

@@ -179,7 +179,7 @@ def is_present(self: Dataset) -> bool:
     "Is its folder there? (`validate` tells whether it is complete.)"
     return self.home is None or self.home.is_dir()
 
-# %% ../../nbs/30_datasets.ipynb #cb27bba5
+
 @patch
 def require(self: Dataset):
     "Raise a `DrumnbError` that says where the data set was looked for and how to get it, unless it is there."

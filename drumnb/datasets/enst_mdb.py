@@ -93,9 +93,6 @@ class MDBDrums(Dataset):
     def load_audio(self, track):
         return audio.load(self.files(track)['audio'])
 
-    def load_stems(self, track):
-        return dict(drums=self.load_audio(track)) if self.options['audio'] == 'drum_only' else {}
-
     def load_onsets(self, track, vocabulary=DRUMS5):
         return read_labels(self.files(track)['annotation'], 'mdb', vocabulary)
 
@@ -106,6 +103,11 @@ class MDBDrums(Dataset):
         return compare_checksums(published_checksums('mdb'), self.home)
 
 # %% ../../nbs/33_enst_mdb.ipynb #66f5105b
+@patch
+def load_stems(self: MDBDrums, track):
+    return dict(drums=self.load_audio(track)) if self.options['audio'] == 'drum_only' else {}
+
+
 @patch
 def _folded(self: MDBDrums, rows):
     "The songs that may be trained on and whose audio is here, dealt into folds."

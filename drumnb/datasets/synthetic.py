@@ -198,7 +198,7 @@ def _materials(kits: str) -> dict:  # kind → split → set
         **{'kit source': {s: {r.source for r in find_kits(s, kits)} for s in SPLITS}},
     )
 
-# %% ../../nbs/31_synthetic.ipynb #fa963af2
+
 def shared_materials(materials: dict) -> list:  # of one-line problems
     "Name every kind of material that two splits share."
     return [
@@ -210,7 +210,8 @@ def shared_materials(materials: dict) -> list:  # of one-line problems
     ]
 
 # %% ../../nbs/31_synthetic.ipynb #328d3102
-def _check_index(self, tracks):
+@patch
+def check_index(self: Synthetic, tracks):
     materials = _materials(self.options['kits'])
     counts = '; '.join(
         kind + 's: ' + ', '.join(f'{s} {len(v)}' for s, v in by.items()) for kind, by in materials.items()
@@ -218,7 +219,8 @@ def _check_index(self, tracks):
     return shared_materials(materials), [counts]
 
 # %% ../../nbs/31_synthetic.ipynb #dd2baafb
-def _check_track(self, track, deep=True, recordings=True):
+@patch
+def check_track(self: Synthetic, track, deep=True, recordings=True):
     problems, counts = Dataset.check_track(self, track, deep, recordings)
     part, home = self.part(track) if deep else None, {g.name: g.split for g in GROOVES + FILLS}
     if deep:
@@ -226,6 +228,3 @@ def _check_track(self, track, deep=True, recordings=True):
             f'{track.id}: {n} belongs to {home[n]}' for n in part.grooves + part.fills if home[n] != track.split
         ]
     return problems, counts
-
-
-Synthetic.check_index, Synthetic.check_track = _check_index, _check_track

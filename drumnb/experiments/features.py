@@ -96,7 +96,7 @@ def _magnitudes_of(track, spec, parts):
         )
     return {'mix': (np.asarray(ds.load_features(track, _neutral(spec)), np.float32), 0.1)}
 
-# %% ../../nbs/40_features.ipynb #3d3655c5
+
 def _sounds(track, parts):
     "Part → waveform, of a track that has its drums apart or an accompaniment composed for it."
     if parts == ['accompaniment']:  # composed for the song, without the drums that it would be mixed with
@@ -251,7 +251,7 @@ def _try_prepare(track, spec, parts, folder):
     except Exception as e:
         return f'{e}' if isinstance(e, DrumnbError) else f'{type(e).__name__}: {e}'
 
-# %% ../../nbs/40_features.ipynb #9eb83f20
+
 @contextlib.contextmanager
 def _one_thread_each():
     "Processes started inside use one thread each: as many as there are cores is enough."
