@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #310fbd8c
 class DrumnbError(ValueError):
-    "A mistake the user can mend: one line that names the thing, what was expected, and what to do."
+    "A mistake that the user can fix: one line that names the thing, what was expected, and what to do."
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 import scipy.fft
+from fastcore.basics import patch
 
 from .audio import SAMPLE_RATE, mono_blocks, rms
 from .core import DrumnbError
@@ -127,19 +128,6 @@ class _Spec:
     def frequencies(self) -> np.ndarray:
         return FREQUENCIES[self.bank().argmax(axis=0)]
 
-    def linear(
-        self,
-        audio: np.ndarray,  # (n,) samples at 44.1 kHz
-    ) -> np.ndarray:  # (1 + n//HOP, n_bins) float32
-        "Band magnitudes, computed `chunk` frames at a time."
-        x, bank = _signal(audio), self.bank()
-        gain = 1.0 if self.rms is None or not (now := rms(x)) else self.rms / now
-        out = np.empty((n_frames(len(x)), bank.shape[1]), np.float32)
-        for a in range(0, len(out), self.chunk):
-            b = min(a + self.chunk, len(out))
-            np.matmul(_magnitudes(x, a, b), bank, out=out[a:b])
-        return np.multiply(out, np.float32(gain), out=out)
-
     def compress(self, x: np.ndarray):
         "log10(1 + mul x), the scale on which a model sees loudness."
         return np.log10(1 + self.mul * np.asarray(x, np.float32))
@@ -149,6 +137,21 @@ class _Spec:
 
     def to_dict(self) -> dict:
         return dict(name=self.name, **asdict(self))
+
+# %% ../nbs/03_spectrograms.ipynb #e0f7ae7e
+@patch
+def linear(
+    self: _Spec,
+    audio: np.ndarray,  # (n,) samples at 44.1 kHz
+) -> np.ndarray:  # (1 + n//HOP, n_bins) float32
+    "Band magnitudes, computed `chunk` frames at a time."
+    x, bank = _signal(audio), self.bank()
+    gain = 1.0 if self.rms is None or not (now := rms(x)) else self.rms / now
+    out = np.empty((n_frames(len(x)), bank.shape[1]), np.float32)
+    for a in range(0, len(out), self.chunk):
+        b = min(a + self.chunk, len(out))
+        np.matmul(_magnitudes(x, a, b), bank, out=out[a:b])
+    return np.multiply(out, np.float32(gain), out=out)
 
 # %% ../nbs/03_spectrograms.ipynb #d1f55c54
 @dataclass(frozen=True)
