@@ -51,9 +51,30 @@ def _codes(drums, vocabulary):
         )
     return codes
 
+# %% ../nbs/05_onsets.ipynb #26d9b35c
+class _Timed:
+    "What `Onsets` and `Hits` share: arrays of one length, sorted by `times`."
+
+    def __len__(self):
+        return len(self.times)
+
+    def __getitem__(self, where):
+        "The entries that a mask, slice or index array selects."
+        arrays = {name: x for name, x in vars(self).items() if isinstance(x, np.ndarray)}
+        return replace(self, **{name: x[where] for name, x in arrays.items()})
+
+    def shift(self, seconds: float):
+        "All entries later by `seconds`; those that would come before zero are dropped."
+        times = self.times + seconds
+        return replace(self, times=times)[times >= 0]
+
+    def crop(self, start: float, end: float):  # Seconds; `end` is excluded
+        "The entries of a stretch of time, counted from its start."
+        return self[(self.times >= start) & (self.times < end)].shift(-start)
+
 # %% ../nbs/05_onsets.ipynb #ad01f738
 @dataclass(frozen=True, eq=False, repr=False)
-class Onsets:
+class Onsets(_Timed):
     "Drum onsets sorted by time, then drum: what is annotated, and what is transcribed."
 
     times: np.ndarray  # (n,) float64, seconds
@@ -81,20 +102,11 @@ class Onsets:
         "No onsets at all."
         return cls.make([], [], [], vocabulary)
 
-    def __len__(self):
-        return len(self.times)
-
 # %% ../nbs/05_onsets.ipynb #3974740e
 @patch
 def __repr__(self: Onsets):
     last = f', up to {self.times[-1]:.2f} s' if len(self) else ''
     return f'Onsets({len(self)}{last}: ' + ' '.join(f'{d} {n}' for d, n in self.counts().items()) + ')'
-
-
-@patch
-def __getitem__(self: Onsets, where):
-    "The onsets that a mask, slice or index array selects."
-    return replace(self, times=self.times[where], drums=self.drums[where], velocities=self.velocities[where])
 
 
 @patch(as_prop=True)
@@ -113,19 +125,6 @@ def of(self: Onsets, drum: str) -> np.ndarray:  # Times in seconds
 def counts(self: Onsets) -> dict:  # Code → number of onsets, every drum of the vocabulary
     "How often each drum is struck."
     return dict(zip(self.vocabulary, np.bincount(self.drums, minlength=len(self.vocabulary)).tolist()))
-
-
-@patch
-def crop(self: Onsets, start: float, end: float):  # Seconds; `end` is excluded
-    "The onsets of a stretch of time, counted from its start."
-    return self[(self.times >= start) & (self.times < end)].shift(-start)
-
-# %% ../nbs/05_onsets.ipynb #d7f73e68
-@patch
-def shift(self: Onsets, seconds: float):
-    "All onsets later by `seconds`; those that would come before zero are dropped."
-    times = self.times + seconds
-    return replace(self, times=times)[times >= 0]
 
 # %% ../nbs/05_onsets.ipynb #2cded427
 @patch
@@ -225,7 +224,7 @@ def plot_onsets(
 
 # %% ../nbs/05_onsets.ipynb #dd5b98aa
 @dataclass(frozen=True, eq=False, repr=False)
-class Hits:
+class Hits(_Timed):
     "A drum performance as MIDI knows it: times, percussion pitches and velocities, sorted by time."
 
     times: np.ndarray  # (n,) float64, seconds
@@ -241,15 +240,15 @@ class Hits:
         order = np.lexsort((pitches, times))
         return cls(times[order], pitches[order], velocities[order], source)
 
-    def __len__(self):
-        return len(self.times)
-
     def __repr__(self):
         return f'Hits({len(self)} of {len(set(self.pitches.tolist()))} pitches, {self.source})'
 
-    def __getitem__(self, where):
-        "The hits that a mask, slice or index array selects."
-        return replace(self, times=self.times[where], pitches=self.pitches[where], velocities=self.velocities[where])
+    def merge(self, other):
+        "The hits of both, sorted; the sources must be the same."
+        if self.source != other.source:
+            raise DrumnbError(f'hits: cannot merge pitches of {self.source} with those of {other.source}')
+        pairs = zip((self.times, self.pitches, self.velocities), (other.times, other.pitches, other.velocities))
+        return Hits.make(*map(np.concatenate, pairs), self.source)
 
 # %% ../nbs/05_onsets.ipynb #86be2e3c
 @patch
@@ -265,30 +264,3 @@ def onsets(self: Hits, vocabulary=DRUMS5) -> Onsets:
 def articulations(self: Hits) -> list:
     "How each hit is struck: 'kick', 'hat_open', …"
     return [articulation(p, self.source) for p in self.pitches.tolist()]
-
-# %% ../nbs/05_onsets.ipynb #c4cc56df
-@patch
-def shift(self: Hits, seconds: float):
-    "All hits later by `seconds`; those that would come before zero are dropped."
-    times = self.times + seconds
-    return replace(self, times=times)[times >= 0]
-
-
-@patch
-def crop(self: Hits, start: float, end: float):
-    "The hits from `start` to before `end`, counted from `start`."
-    return self[(self.times >= start) & (self.times < end)].shift(-start)
-
-# %% ../nbs/05_onsets.ipynb #f9c6ccd6
-@patch
-def merge(self: Hits, other: Hits):
-    "The hits of both, sorted; the sources must be the same."
-    if self.source != other.source:
-        raise DrumnbError(f'hits: cannot merge pitches of {self.source} with those of {other.source}')
-    return Hits.make(
-        *[
-            np.concatenate(p)
-            for p in zip((self.times, self.pitches, self.velocities), (other.times, other.pitches, other.velocities))
-        ],
-        self.source,
-    )
