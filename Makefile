@@ -28,7 +28,7 @@ venv: ## Make .venv with the exact versions of constraints.txt; redone only when
 
 study: venv ## Train and score all five on the embedded data set, then print the table (PROFILE=quick ARCHITECTURES='crnn vit')
 	@export $(STUDY_HOMES); status=0; \
-	$(BIN)/drumnb study architecture --profile $(PROFILE) --architectures $(ARCHITECTURES) || status=$$?; \
+	$(BIN)/drumnb study architecture --recipe $(PROFILE) --architectures $(ARCHITECTURES) || status=$$?; \
 	if [ $$status -eq 0 ] || compgen -G 'runs/results/architecture/*.csv' >/dev/null; then \
 		$(BIN)/python scripts/execute.py nbs/62_architecture_study.ipynb --to runs/chapters --depends runs/results; \
 		printf '\nchapter and figures\n'; printf '  %s\n' runs/chapters/62_architecture_study.ipynb runs/figures/*.png; \

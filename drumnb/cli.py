@@ -20,7 +20,9 @@ from .core import DrumnbError
 def read_settings(
     groups,  # Lists of words, one for each -p: ['seed', '1', 'epochs', '3'] or ['seed=1', 'epochs=3']
 ) -> dict:
-    "The settings after -p, values as typed."
+    "The settings after -p."
+    from drumnb.experiments.recipes import read_word
+
     found = {}
     for words in groups or []:
         if len(words) % 2 == 0 and not any('=' in w for w in words[::2]):
@@ -29,7 +31,7 @@ def read_settings(
             name, equals, value = word.partition('=')
             if not equals or not name:
                 raise DrumnbError(f"-p {' '.join(words)}: expected 'name value' or 'name=value', for example -p seed 1")
-            found[name] = value
+            found['recipe' if name == 'profile' else name] = read_word(value)
     return found
 
 # %% ../nbs/79_cli.ipynb #8ae4ee02
@@ -101,6 +103,7 @@ def _report(outcomes, jobs):
 # %% ../nbs/79_cli.ipynb #1f0cb162
 def _run(args):
     "Run one template."
+    import drumnb.tatum.experiments  # noqa: F401 (makes itself known to the runner)
     from drumnb.experiments.runner import check_data, make_job, run_batch
 
     job = make_job(args.template, **read_settings(args.parameters))
@@ -121,8 +124,8 @@ def _study(args):
 
     check_names('study', [args.study], [*STUDIES, *RUNS, 'tatum'])
     study = STUDIES.get(args.study, dict(settings={}))
-    profile = args.profile or (None if args.study in RUNS else 'quick')
-    settings = {**study['settings'], **(dict(profile=profile) if profile else {}), **read_settings(args.parameters)}
+    recipe = args.recipe or (None if args.study in RUNS else 'quick')
+    settings = {**study['settings'], **(dict(recipe=recipe) if recipe else {}), **read_settings(args.parameters)}
     if args.study in RUNS:
         jobs = planned_jobs(args.study, args.name, args.datasets, args.seeds, args.template, **settings)
     elif args.study == 'tatum':
@@ -130,7 +133,7 @@ def _study(args):
     else:
         jobs = study_jobs(
             args.name or args.study,
-            split_names(' '.join(args.architectures)) or study['architectures'],
+            split_names(args.architectures) or study['architectures'],
             args.datasets or study['datasets'],
             args.seeds,
             args.template,
@@ -167,7 +170,7 @@ def _search(args):
     "Search settings of an architecture, learning rate and weight decay by validation micro F1."
     from drumnb.experiments.search import run_search, search
 
-    settings = {'train': args.train, 'profile': args.profile, **read_settings(args.parameters)}
+    settings = {'train': args.train, 'recipe': args.recipe, **read_settings(args.parameters)}
     if 'architecture' in settings:
         raise DrumnbError(
             f"-p architecture={settings['architecture']}: the architecture is the word after `drumnb search`"
@@ -190,13 +193,12 @@ def _search(args):
 # %% ../nbs/79_cli.ipynb #5a69ddc6
 def _again(s, best):
     "The command that trains the settings of a trial and scores them on test tracks."
-    from drumnb.experiments.recipes import parse_value
     from drumnb.experiments.results import load_result, result_path
 
     config = load_result(result_path(s.study, best['run'])).config
     chosen = {
-        part: {**parse_value(s.settings.get(part) or {}), **{k: config[part][k] for k in s.space if k in config[part]}}
-        for part in ('model', 'training')
+        part: {**(s.settings.get(part) or {}), **{k: used[k] for k in s.space if k in used}}
+        for part, used in (('model', config['model']['options']), ('training', config['training']))
     }
     words = [
         f"{k}={v}"
@@ -299,6 +301,7 @@ def _add_study(c):
         help='which study: architecture, tatum (tatum models with and without language models; --architectures names the systems), dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 8, 20 and 60 songs of a minute)',
     )
     c.add_argument(
+        '--recipe',
         '--profile',
         help='tiny, quick or full; quick by default, except for studies of data, which have settings of their own',
     )
@@ -328,11 +331,11 @@ def _add_search(c):
         '--train',
         default='',
         metavar='NAME',
-        help='data set to learn from, several joined by +; the profile\'s by default',
+        help='data set to learn from, several joined by +; the recipe\'s by default',
     )
     c.add_argument('--method', default='optuna', help='grid, random or optuna (the default)')
     c.add_argument('--trials', type=_positive, metavar='N', help='15 by default; a grid takes every point')
-    c.add_argument('--profile', default='quick', help='tiny, quick or full')
+    c.add_argument('--recipe', '--profile', default='quick', help='tiny, quick or full')
     c.add_argument('--seed', type=int, default=0, metavar='N', help='of the choice of points')
     c.add_argument(
         '--space',

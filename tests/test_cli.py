@@ -90,7 +90,7 @@ def test_a_run_from_end_to_end(capsys, isolated):
         '-p',
         f'train={SMALL}',
         '-p',
-        'profile',
+        'recipe',
         'tiny',
         '-p',
         'epochs=1',
@@ -115,5 +115,5 @@ def test_a_failed_run_is_1(capsys, isolated, monkeypatch):
     from drumnb.experiments import runner
 
     monkeypatch.setattr(runner, 'run_notebook', lambda *a, **k: (_ for _ in ()).throw(MemoryError('no room')))
-    assert cli.main(['run', 'frame', '-p', f'train={SMALL}', '-p', 'profile=tiny']) == 1
+    assert cli.main(['run', 'frame', '-p', f'train={SMALL}', '-p', 'recipe=tiny']) == 1
     assert 'MemoryError: no room' in capsys.readouterr().err

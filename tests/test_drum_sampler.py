@@ -249,7 +249,7 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
             DrumSampler(SPEC, silent, kits=kits),
             company,
             Windows(mode='crops', frames=300, batch=8, batches=4),
-            Augmentation(alone=0, snr=(-40, -40), together=together),
+            Augmentation(drums_only=0, ratio=(-40, -40), aligned=together),
         )
         near = []
         for batch in source.batches(0):

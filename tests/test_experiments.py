@@ -19,10 +19,24 @@ from drumnb.core import DrumnbError, project_root, results_home, rng_for, runs_h
 from drumnb.datasets.core import Dataset, register
 from drumnb.experiments import experiment as frame
 from drumnb.experiments import results
-from drumnb.experiments.experiment import run_experiment
-from drumnb.experiments.recipes import PROTOCOLS, WHERE, Experiment, experiment, parse_value, split_names
-from drumnb.experiments.results import COLUMNS, Result, load_result, run_lock, save_result
+from drumnb.experiments.batches import Augmentation, Windows
+from drumnb.experiments.recipes import (
+    ABOUT,
+    PLACES,
+    Data,
+    Decoding,
+    Drums,
+    Experiment,
+    Features,
+    Model,
+    Resources,
+    experiment,
+    read_word,
+    split_names,
+)
+from drumnb.experiments.results import COLUMNS, Result, load_result, run_lock, run_task, save_result
 from drumnb.experiments.runner import Job, make_job, run_batch, run_notebook, template_parameters
+from drumnb.experiments.training import TrainConfig
 from drumnb.onsets import Onsets
 
 MIME = results.RESULT_MIME
@@ -106,10 +120,10 @@ class Clicks(Dataset):
         (dict(epocs=3), "did you mean 'epochs'"),
         (dict(model='{hiden: 72}'), 'hiden'),
         (dict(model='{hidden: -1}'), 'hidden=-1'),
-        (dict(seed='one'), 'whole number'),
+        (dict(seed='one'), 'parameter seed: input should be a valid integer'),
         (dict(threshold=1.5), 'threshold'),
-        (dict(profile='quik'), "did you mean 'quick'"),
-        (dict(windows='{batch: x}'), 'wrong kind'),
+        (dict(recipe='quik'), "did you mean 'quick'"),
+        (dict(windows='{batch: x}'), 'parameter windows.batch'),
         (dict(features='{name: mell}'), 'mell'),
         (dict(protocols='onset@wide'), 'onset@wide'),
         (dict(train='mdb:drums_only'), 'drums_only'),
@@ -125,15 +139,15 @@ def test_mistakes_are_one_line(asked, message):
 
 def test_typed_and_given_settings_are_one_run():
     typed = experiment(
-        profile='tiny',
+        recipe='tiny',
         seed='3',
         model='{hidden: 24}',
         training='{learning_rate: 1e-3}',
         train='synthetic',
-        protocols='onset@50,thesis@50',
+        protocols='onset@50+thesis@50',
     )
     given_ = experiment(
-        profile='tiny',
+        recipe='tiny',
         seed=3,
         model=dict(hidden=24),
         training=dict(learning_rate=0.001),
@@ -141,37 +155,23 @@ def test_typed_and_given_settings_are_one_run():
         protocols=('onset@50', 'thesis@50'),
     )
     assert typed == given_ and typed.run == given_.run
-    assert typed.model['hidden'] == 24 and typed.model['layers'] == 1  # the rest comes from the profile
+    assert typed.model.options['hidden'] == 24 and typed.model.options['layers'] == 1  # the rest comes from the recipe
 
 
 CHANGES = dict(
-    architecture='x',
-    model=dict(a=1),
-    train=('a',),
-    validation=('a',),
-    test=('a',),
-    features=dict(name='mel'),
-    vocabulary=('KD',),
-    seed=9,
-    profile='x',
-    epochs=99,
-    training=dict(a=1),
-    windows=dict(a=1),
+    data=Data(train=('a',)),
+    features=Features('mel'),
+    model=Model('x'),
+    windows=Windows(batch=1),
     mixing=True,
-    augmentation=dict(a=1),
-    sampling=dict(a=1),
-    accompaniment=('a',),
-    proportions=dict(a=1),
-    picking=dict(a=1),
-    threshold=0.1,
-    protocols=('x',),
-    limit=dict(train=1),
-    present_only=True,
-    allow_skips=True,
-    study='x',
-    workers=9,
-    threads=9,
-    device='x',
+    augmentation=Augmentation(),
+    sampling=Drums(),
+    training=TrainConfig(epochs=9),
+    decoding=Decoding(0.1),
+    seed=9,
+    recipe='x',
+    label='x',
+    resources=Resources(workers=9),
 )
 
 
@@ -180,22 +180,38 @@ CHANGES = dict(
 def test_key_changes_with_what_matters_only(names):
     assert set(CHANGES) == {f.name for f in fields(Experiment)}
     changed = replace(Experiment(), **{n: CHANGES[n] for n in names})
-    assert (changed.key == Experiment().key) == (names <= set(WHERE))
+    assert (changed.key == Experiment().key) == (names <= set(ABOUT))
+
+
+RESULTS = Path(__file__).parents[1] / 'results'
+COMMITTED = [p for p in sorted(RESULTS.rglob('*.json')) if 'windows' in json.loads(p.read_text())['config']]
+
+
+@pytest.mark.parametrize('path', COMMITTED, ids=lambda p: p.stem)
+def test_a_committed_run_is_remade_from_what_it_stores(path):
+    told = json.loads(path.read_text())
+    exp = Experiment.from_settings(told['config'], recipe=told['recipe'], label=told['label'])
+    assert (exp.key, exp.run, exp.settings) == (told['key'], path.stem, told['config'])
+
+
+def test_recipes_make_the_runs_that_name_them():
+    for path in (p for p in COMMITTED if p.parent.name == 'recordings'):
+        told = json.loads(path.read_text())
+        assert experiment(told['recipe'], seed=told['seed']).run == path.stem
 
 
 def test_settings_that_came_later_leave_earlier_runs_their_names():
     "A long run that is committed would be asked for by the same name today; with an effect it is another run."
-    wide = dict(profile='shipped', seed=1, epochs=18, model=dict(hidden=144))
-    earlier = experiment(**wide)
-    assert (Path(__file__).parents[1] / 'results' / 'recordings' / f'{earlier.run}.json').exists()
-    assert experiment(**wide, sampling=dict(kits='every', rattle=0.7, sends=0.35)).key != earlier.key
+    earlier = experiment('shipped', seed=1, epochs=18, model=dict(hidden=144))
+    assert (RESULTS / 'recordings' / f'{earlier.run}.json').exists()
+    assert replace(earlier, sampling=Drums('every', 0.7, effects=0.35)).key != earlier.key
 
 
-def test_the_profile_shipped_is_what_ships():
+def test_the_recipe_shipped_is_what_ships():
     from drumnb.models.registry import load_model
     from drumnb.transcription.transcribe import shipped_weights
 
-    assert load_model(shipped_weights()[-1])[1]['run'] == experiment(profile='shipped', seed=2).run
+    assert load_model(shipped_weights()[-1])[1]['run'] == experiment('shipped', seed=2).run
 
 
 @given(
@@ -207,15 +223,12 @@ def test_the_profile_shipped_is_what_ships():
 )
 @settings(max_examples=40, deadline=None)
 def test_a_value_written_as_json_is_read_back(value):
-    assert parse_value(json.dumps(value)) == value and parse_value(value) == value
+    assert read_word(json.dumps(value)) == value
 
 
-def test_names_are_split_outside_options():
-    assert split_names('mdb:drum_only,groove synthetic:train=2,seconds=9') == (
-        'mdb:drum_only',
-        'groove',
-        'synthetic:train=2,seconds=9',
-    )
+def test_sets_are_joined_by_plus_alone():
+    assert split_names('mdb:drum_only+synthetic:train=2,seconds=9') == ('mdb:drum_only', 'synthetic:train=2,seconds=9')
+    assert split_names(['groove', 'mdb+rwc']) == ('groove', 'mdb', 'rwc')
 
 
 def test_a_result_without_its_half_does_not_count(isolated):
@@ -231,7 +244,7 @@ def test_a_result_without_its_half_does_not_count(isolated):
 
 
 def test_templates_are_read_and_refused(tmp_path, isolated):
-    assert template_parameters('frame')['profile'] == 'tiny'
+    assert template_parameters('frame')['recipe'] == 'tiny'
     untagged = template(tmp_path / 'untagged.ipynb', tags=())
     with pytest.raises(DrumnbError, match="no cells tagged 'parameters'"):
         run_notebook(untagged, tmp_path / 'out' / 'x.ipynb', dict(value=3))
@@ -245,7 +258,7 @@ def test_templates_are_read_and_refused(tmp_path, isolated):
 
 
 def test_frame_parameters_are_settings_of_an_experiment():
-    assert set(template_parameters('frame')) == {f.name for f in fields(Experiment)}
+    assert set(template_parameters('frame')) == {*PLACES, 'recipe', 'label'}
 
 
 def test_a_template_that_ignores_a_parameter_is_found_out(tmp_path, isolated):
@@ -311,15 +324,15 @@ def test_a_lock_dies_with_its_holder(tmp_path):
 def test_a_run_broken_off_ends_like_an_unbroken_one(isolated, monkeypatch):
     exp = experiment(
         train='test-clicks',
-        profile='tiny',
+        recipe='tiny',
         epochs=4,
         study='toy',
         threads=1,
         training=dict(learning_rate=0.01),
         windows=dict(batch=2),
     )
-    whole = run_experiment(exp)
-    assert len(whole.rows) == 2 * 5 * len(PROTOCOLS) and run_experiment(exp).reused
+    whole = run_task(exp)
+    assert len(whole.rows) == 2 * 5 * len(exp.decoding.protocols) and run_task(exp).reused
     monkeypatch.setenv('DRUMNB_RESULTS', str(isolated / 'results2'))
     monkeypatch.setenv('DRUMNB_RUNS', str(isolated / 'runs2'))
     note, epochs = results.note_status, []
@@ -332,11 +345,11 @@ def test_a_run_broken_off_ends_like_an_unbroken_one(isolated, monkeypatch):
 
     monkeypatch.setattr(frame, 'note_status', dies)
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(exp)
+        run_task(exp)
     assert not list(results_home().rglob('*.json'))
     monkeypatch.setattr(frame, 'note_status', lambda folder, text: epochs.append(text))
     epochs.clear()
-    again = run_experiment(exp)
+    again = run_task(exp)
     assert not any('epoch 1/4' in text for text in epochs)  # it went on, it did not start afresh
     pd.testing.assert_frame_equal(again.rows, whole.rows)
     pd.testing.assert_frame_equal(again.history, whole.history)
@@ -351,19 +364,19 @@ def test_a_track_that_cannot_be_read_fails_the_run_unless_allowed(isolated, monk
         return real(self, track)
 
     monkeypatch.setattr(Clicks, 'load_audio', torn)
-    asked = dict(train='test-clicks', profile='tiny', epochs=1, study='toy', threads=1)
+    asked = dict(train='test-clicks', recipe='tiny', epochs=1, study='toy', threads=1)
     with pytest.raises(DrumnbError, match='test1: torn file'):
-        run_experiment(experiment(**asked))
+        run_task(experiment(**asked))
     assert not list(results_home().rglob('*'))
-    result = run_experiment(experiment(**asked, allow_skips=True))
+    result = run_task(experiment(**asked, allow_skips=True))
     assert list(result.info['skipped']) == ['test1'] and set(result.rows.track) == {'test0'}
     with pytest.raises(DrumnbError, match='torn file'):  # a result with skips is not one without
-        run_experiment(experiment(**asked))
+        run_task(experiment(**asked))
 
 
 def test_a_song_cannot_be_learned_and_scored(isolated):
     with pytest.raises(DrumnbError, match='one split only'):
-        run_experiment(experiment(train='test-clicks', test='test-clicks@all', profile='tiny'))
+        run_task(experiment(train='test-clicks', test='test-clicks@all', recipe='tiny'))
 
 
 def test_thresholds_by_drum_are_chosen_or_given():
@@ -372,15 +385,15 @@ def test_thresholds_by_drum_are_chosen_or_given():
     ref = Onsets.make([1.0, 2.0], ['KD', 'CY'])
     y = np.zeros((400, 5), np.float32)
     y[100, 0], y[200, 4], y[300, 4] = 0.9, 0.3, 0.2
-    exp = experiment(train='synthetic', profile='tiny', threshold='[0.5, 0.5, 0.5, 0.5, 0.25]')
-    assert exp.threshold == [0.5, 0.5, 0.5, 0.5, 0.25] and validation_f1(exp, [(y, ref)]) == 1
+    exp = experiment(train='synthetic', recipe='tiny', threshold='[0.5, 0.5, 0.5, 0.5, 0.25]')
+    assert exp.decoding.threshold == (0.5, 0.5, 0.5, 0.5, 0.25) and validation_f1(exp, [(y, ref)]) == 1
     assert (
         decide_threshold(exp, None, None, None) == (0.5, 0.5, 0.5, 0.5, 0.25)
         and len(picked(exp, y, (0.5, 0.5, 0.5, 0.5, 0.25))) == 2
     )
-    assert experiment(train='synthetic', profile='tiny', threshold='drums').threshold == 'drums'
+    assert experiment(train='synthetic', recipe='tiny', per_drum=True).decoding == Decoding(None, True)
     with pytest.raises(DrumnbError, match='threshold'):
-        experiment(train='synthetic', profile='tiny', threshold=[0.1, 0.2])
+        experiment(train='synthetic', recipe='tiny', threshold=[0.1, 0.2])
 
 
 def test_a_batch_here_joins_no_cluster_that_was_left_behind(monkeypatch):
@@ -403,7 +416,7 @@ def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypat
     write_fixture('groove', tmp_path)
     for name in ('DATA', 'CACHE'):
         monkeypatch.setenv(f'DRUMNB_{name}', str(tmp_path))
-    exp = experiment(train=train, profile='tiny', mixing=True)
+    exp = experiment(train=train, recipe='tiny', mixing=True)
     with pytest.raises(DrumnbError, match='-p mixing false'):
         frame.make_source(exp, frame.prepare_data(exp, frame.all_tracks(exp)))
     as_it_is = replace(exp, mixing=False)

@@ -42,7 +42,7 @@ from drumnb.experiments.search import (
 from drumnb.models.registry import MODELS, make_model
 
 SONGS = 'synthetic:dtd,procedural,train=2,validation=1,test=1,seconds=6'
-SMALL = dict(train=SONGS, profile='tiny', epochs=1)
+SMALL = dict(train=SONGS, recipe='tiny', epochs=1)
 SPACE = dict(rnn='lstm', layers=1, hidden='[8, 12]')
 slow = pytest.mark.skipif(
     not os.environ.get('DRUMNB_SLOW'), reason='starts Ray several times; `make test-slow` runs it'
@@ -126,7 +126,7 @@ def test_a_trial_never_sees_a_test_track(isolated, monkeypatch):
     exp = trial_experiment(
         dict(architecture='rnn', study='search/x', **SMALL), dict(hidden=8, layers=1, learning_rate=3e-3)
     )
-    assert exp.test == () and trial_tracks(exp)['test'] == {}
+    assert exp.data.test == () and trial_tracks(exp)['test'] == {}
     asked, load = [], module.tracks_for
     monkeypatch.setattr(module, 'tracks_for', lambda e, role: asked.append(role) or load(e, role))
     rows = []
@@ -163,7 +163,7 @@ def test_fewer_results_than_trials_are_no_success(isolated, monkeypatch, capsys)
         'rnn',
         '--train',
         SONGS,
-        '--profile',
+        '--recipe',
         'tiny',
         '--trials',
         '3',
@@ -216,7 +216,7 @@ def test_a_killed_search_goes_on(isolated, method):
         'rnn',
         '--train',
         SONGS,
-        '--profile',
+        '--recipe',
         'tiny',
         '--trials',
         4,
@@ -316,7 +316,7 @@ def test_a_search_on_a_cluster_of_two_nodes(isolated, cluster):
 
 @slow
 def test_a_batch_on_a_cluster_of_two_nodes(isolated, cluster):
-    jobs = study_jobs('cluster', ['rnn'], [SONGS], seeds=(0, 1, 2), profile='tiny', epochs=1)
+    jobs = study_jobs('cluster', ['rnn'], [SONGS], seeds=(0, 1, 2), recipe='tiny', epochs=1)
     outcomes = run_batch(jobs, len(jobs), cluster)
     assert list(outcomes['status']) == ['done'] * 3 and all(j.finished() and j.notebook.is_file() for j in jobs)
     assert list(run_batch(jobs, len(jobs), cluster)['status']) == ['finished before'] * 3
@@ -325,7 +325,7 @@ def test_a_batch_on_a_cluster_of_two_nodes(isolated, cluster):
 @slow
 def test_more_threads_than_any_node_has_are_refused(isolated, cluster):
     with pytest.raises(DrumnbError, match='2 threads fit on no machine: Ray may use 1 cores'):
-        run_batch(study_jobs('cluster', ['rnn'], [SONGS], profile='tiny'), 1, cluster, threads=2)
+        run_batch(study_jobs('cluster', ['rnn'], [SONGS], recipe='tiny'), 1, cluster, threads=2)
     with pytest.raises(DrumnbError, match='2 threads fit on no machine'):
         explore(module.toy_trial, module.TOY_SPACE, trials=2, threads=2, address=cluster)
 

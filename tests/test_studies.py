@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, rng_for
-from drumnb.experiments.recipes import PROFILES, experiment
+from drumnb.experiments.recipes import RECIPES, experiment
 from drumnb.experiments.results import Result, save_result
 from drumnb.metrics import micro_f1
 from drumnb.models.registry import MODELS
@@ -71,7 +71,8 @@ def saved(study, architectures, seeds=(0,), **info):
         for s in seeds:
             rows = made(a, RATES[a], seed=s)
             told = dict(
-                config=dict(architecture=a, train=['synthetic'], seed=s, profile='quick'),
+                config=dict(model=dict(architecture=a), data=dict(train=['synthetic']), seed=s),
+                recipe='quick',
                 parameters=1000 * len(a),
                 train_seconds=60.0,
                 train_hours=1.0,
@@ -114,11 +115,11 @@ def test_tables_of_one_and_of_all(isolated, architectures, seeds):
     assert ('nothing to compare' in said) == (len(architectures) == 1) and ('seed' in said) == (len(seeds) < 3)
 
 
-def test_a_profile_may_train_some_architectures_for_less(monkeypatch):
-    monkeypatch.setitem(PROFILES, 'tiny', {**PROFILES['tiny'], 'epochs': dict(crnn=5, vit=3)})
+def test_a_recipe_may_train_some_architectures_for_less(monkeypatch):
+    monkeypatch.setitem(RECIPES, 'tiny', {**RECIPES['tiny'], 'epochs': dict(crnn=5, vit=3)})
 
     def asked(a, **more):
-        return experiment(architecture=a, profile='tiny', **more).epochs
+        return experiment('tiny', architecture=a, **more).training.epochs
 
     assert (asked('crnn'), asked('vit'), asked('rnn'), asked('vit', epochs=2)) == (5, 3, 5, 2)
 

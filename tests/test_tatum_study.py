@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from drumnb.core import DrumnbError
-from drumnb.experiments.results import COLUMNS, result_path
+from drumnb.experiments.results import COLUMNS, result_path, run_task
 from drumnb.experiments.runner import make_job
 from drumnb.tatum import experiments
 from drumnb.tatum.crnn import segment_max, tatum_batch
@@ -26,7 +26,6 @@ from drumnb.tatum.experiments import (
     from_text,
     make_songs,
     part_store,
-    run_tatum,
     tatum_experiment,
     tatum_jobs,
 )
@@ -41,7 +40,7 @@ from drumnb.tatum.separation import (
 )
 
 torch.set_num_threads(1)
-TINY = dict(profile='tiny', study='toy')
+TINY = dict(recipe='tiny', study='toy')
 
 
 @pytest.fixture(scope='module')
@@ -192,7 +191,7 @@ def test_typed_settings_are_the_same_run_and_every_setting_counts(system, fold, 
     exp = tatum_experiment(system=system, fold=str(fold), seed=str(seed), gamma=str(gamma), **TINY)
     assert exp.run == tatum_experiment(system=system, fold=fold, seed=seed, gamma=gamma, **TINY).run
     assert exp.run != tatum_experiment(system=system, fold=(fold + 1) % 3, seed=seed, gamma=gamma, **TINY).run
-    assert json.loads(json.dumps(exp.config)) == exp.config
+    assert json.loads(json.dumps(exp.settings)) == exp.settings
 
 
 def test_scores_survive_as_text():
@@ -201,10 +200,10 @@ def test_scores_survive_as_text():
 
 
 def test_jobs_cover_the_grid_and_go_through_the_template():
-    jobs = tatum_jobs(profile='tiny', seeds=(0, 1))
-    assert len({j.run for j in jobs}) == 4 * 3 * 2 and {j.exp.fold for j in jobs} == {0, 1, 2}
+    jobs = tatum_jobs(recipe='tiny', seeds=(0, 1))
+    assert len({j.run for j in jobs}) == 4 * 3 * 2 and {j.exp.data.fold for j in jobs} == {0, 1, 2}
     assert all(j.template.endswith('tatum.ipynb') and j.result == result_path(j.exp.study, j.exp.run) for j in jobs)
-    assert make_job('tatum', system='frame', profile='tiny').exp.system == 'frame'
+    assert make_job('tatum', system='frame', recipe='tiny').exp.system == 'frame'
     with pytest.raises(DrumnbError, match="did you mean 'system'"):
         make_job('tatum', sistem='frame')
 
@@ -222,19 +221,19 @@ def test_a_run_broken_off_ends_like_an_unbroken_one(own, monkeypatch, system):
 
     monkeypatch.setattr(training, '_keep', keep_and_die)
     with pytest.raises(KeyboardInterrupt):
-        run_tatum(exp)
+        run_task(exp)
     assert not result_path(exp.study, exp.run).exists()
     monkeypatch.setattr(training, '_keep', keep)
     steps = []
     monkeypatch.setattr(training, '_leg', lambda *a, leg=training._leg: steps.append(a[4]) or leg(*a))
-    broken = run_tatum(exp)
+    broken = run_task(exp)
     assert steps == [3]  # of six steps in legs of three
-    assert run_tatum(exp).reused
+    assert run_task(exp).reused
     broken.path.unlink()
     monkeypatch.setenv('DRUMNB_RUNS', str(own / 'other'))  # where nothing is trained yet
-    unbroken = run_tatum(exp)
+    unbroken = run_task(exp)
     assert steps == [3, 0, 3]
-    retested = run_tatum(replace(exp, test_parts=('mix',)))
+    retested = run_task(replace(exp, data=replace(exp.data, test_parts=('mix',))))
     assert steps == [3, 0, 3] and set(retested.rows.part) == {'mix'}  # another test of the same model
     pd.testing.assert_frame_equal(unbroken.rows, broken.rows)
     assert list(broken.rows.columns[: len(COLUMNS)]) == COLUMNS
@@ -265,9 +264,7 @@ def test_the_chapter_draws_what_there_is(own, capsys):
     from conftest import ROOT
 
     for system in ('frame', 'tatum', 'tatum+gru'):
-        run_tatum(
-            replace(tatum_experiment(system=system, profile='tiny', training=dict(steps=12, every=6)), study='tatum')
-        )
+        run_task(tatum_experiment(system=system, recipe='tiny', training=dict(steps=12, every=6), study='tatum'))
     text = run_chapter(ROOT / 'nbs' / '64_tatum_study.ipynb')
     assert 'against tatum' in text and '| annotated | tatum+gru |' in text and 'points of F' in text
     assert (own / 'figures' / 'tatum-table.png').exists() and '3 runs' in capsys.readouterr().out

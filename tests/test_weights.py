@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import drumnb
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
-from drumnb.experiments.experiment import run_experiment
 from drumnb.experiments.recipes import experiment
+from drumnb.experiments.results import run_task
 from drumnb.models.registry import load_model, make_model
 from drumnb.rendering.kits import KitRef
 from drumnb.spectrograms import LogSpec
@@ -97,10 +97,10 @@ def shipped(tmp_path_factory):
     folder, patch = tmp_path_factory.mktemp('ship'), pytest.MonkeyPatch()
     for name in ('RESULTS', 'RUNS'):
         patch.setenv(f'DRUMNB_{name}', str(folder / name.lower()))
-    result = run_experiment(
+    result = run_task(
         experiment(
             train='synthetic:train=1,validation=2,test=1,seconds=6,kits=procedural',
-            profile='tiny',
+            recipe='tiny',
             epochs=1,
             windows=dict(batches=2, mode='crops'),
             study='toy',

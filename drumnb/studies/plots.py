@@ -113,7 +113,7 @@ def validation_curves(results: list[Result], ax=None):
     ax = use_style().subplots()[1] if ax is None else ax
 
     def of(r):
-        return r.config['architecture']
+        return r.config['model']['architecture']
 
     for name, color in architecture_colors(map(of, results)).items():
         curves = [r.history.set_index('epoch')['micro_f1'] for r in results if of(r) == name]
@@ -154,9 +154,9 @@ def examples(
 ) -> dict:  # architecture → what `experiments.experiment.excerpt` gives
     "Activations of one excerpt by the first run of each architecture whose model is on this machine."
     found = {}
-    for name in ordered(r.config['architecture'] for r in results):
-        for r in (r for r in results if r.config['architecture'] == name):
-            exp = Experiment(**{k: tuple(v) if isinstance(v, list) else v for k, v in r.config.items()}, study=r.study)
+    for name in ordered(r.config['model']['architecture'] for r in results):
+        for r in (r for r in results if r.config['model']['architecture'] == name):
+            exp = Experiment.from_settings(r.config, resources=dict(study=r.study))
             if (shown := excerpt(exp, r, seconds)) and all(shown['track'] == s['track'] for s in found.values()):
                 found[name] = shown
                 break

@@ -74,9 +74,9 @@ def present_tracks(
 ) -> dict[str, list]:  # data set → tracks
     "Tracks of the data sets of a role, without the sets that are not on this machine."
     found = {}
-    for name in getattr(exp, role):
+    for name in getattr(exp.data, role):
         with contextlib.suppress(DrumnbError):
-            found |= tracks_for(replace(exp, **{role: (name,)}), role)
+            found |= tracks_for(replace(exp, data=replace(exp.data, **{role: (name,)})), role)
     return found
 
 
@@ -92,8 +92,10 @@ def data_facts(exp: Experiment) -> pd.DataFrame:  # role, data, licence, tracks,
 # %% ../../nbs/76_model_card.ipynb #643a2e3f
 def sound_refs(exp: Experiment) -> list[KitRef]:
     "Drum kits that the training performances were rendered with, and SoundFonts of the accompaniment."
-    which = {exp.sampling['kits']} if exp.sampling else {get_dataset(n).options.get('kits') for n in exp.train} - {None}
-    options = [get_dataset(n).options for n in (*exp.train, *exp.accompaniment)]
+    which = (
+        {exp.sampling.kits} if exp.sampling else {get_dataset(n).options.get('kits') for n in exp.data.train} - {None}
+    )
+    options = [get_dataset(n).options for n in (*exp.data.train, *exp.data.accompaniment)]
     fonts = [default_soundfont()] if any('band' in o or o.get('mode') == 'dtm' for o in options) else []
     if any(o.get('band') == 'all' for o in options):
         fonts += find_soundfonts()

@@ -22,7 +22,7 @@ import pandas as pd
 from .. import audio
 from ..core import DrumnbError, data_file, results_home, rng_for, runs_home, write_text
 from ..experiments.batches import Normaliser
-from ..experiments.experiment import sampled_outputs, score_model, store_activations
+from ..experiments.experiment import PICKING, sampled_outputs, score_model, store_activations
 from ..experiments.features import FrameStore, prepare
 
 # %% ../../nbs/77_weights.ipynb #d64dd3a1
@@ -39,7 +39,6 @@ from ..experiments.recipes import Experiment
 from ..experiments.results import Result, code_version, load_result
 from ..models.inspection import count_parameters
 from ..models.registry import load_model, save_model
-from ..peak_picking import PeakPicking
 from ..rendering.drum_parts import compose_part
 from ..rendering.kits import procedural_kit, render_hits
 from ..spectrograms import feature_spec
@@ -132,8 +131,8 @@ def processor() -> str:
 # %% ../../nbs/77_weights.ipynb #93676673
 def experiment_of(result: Result) -> Experiment:
     "The experiment that a result tells of."
-    config = {k: tuple(v) if isinstance(v, list) and k != 'threshold' else v for k, v in result.config.items()}
-    return Experiment(**config, study=result.study, threads=1)
+    told = dict(recipe=result.info.get('recipe', ''), label=result.info.get('label', ''))
+    return Experiment.from_settings(result.config, resources=dict(study=result.study, threads=1), **told)
 
 
 def find_result(
@@ -157,8 +156,8 @@ def feature_stores(
     "Features of the tracks of a role that are on this machine, onsets in the classes of the experiment."
     stores = {}
     for name, tracks in present_tracks(exp, role).items():
-        s = prepare(tracks, exp.features)
-        entries = [replace(e, onsets=e.onsets.reduce(exp.vocabulary)) for e in s.entries]
+        s = prepare(tracks, exp.features.spec)
+        entries = [replace(e, onsets=e.onsets.reduce(exp.data.vocabulary)) for e in s.entries]
         stores[name] = FrameStore(entries, s.spec, s.skipped)
     return stores
 
@@ -171,7 +170,7 @@ def refit(
     tests: dict,  # name → FrameStore
 ) -> tuple:  # calibration, velocity, evaluations by data set
     "Calibration and velocity of the shipped weights, and how good both are."
-    spec, picking = feature_spec(exp.features), PeakPicking(**exp.picking)
+    spec, picking = exp.features.spec, PICKING
     normaliser = Normaliser.from_dict(meta['normaliser'])
     stores = feature_stores(exp, 'validation').values()
     everything = FrameStore([e for s in stores for e in s.entries], spec)
@@ -199,8 +198,8 @@ def level_f1(
     rms: float,  # Of the input
 ) -> tuple[float, float | tuple]:  # Validation F1, threshold
     "Micro F1 on the validation tracks when the input has a given RMS, at the best threshold."
-    normaliser, picking = Normaliser.from_dict(meta['normaliser']), PeakPicking(**exp.picking)
-    stores = feature_stores(replace(exp, features={**exp.features, 'rms': rms}), 'validation').values()
+    normaliser, picking = Normaliser.from_dict(meta['normaliser']), PICKING
+    stores = feature_stores(replace(exp, features=replace(exp.features, rms=rms)), 'validation').values()
     entries = [(s, i, e) for s in stores for i, e in enumerate(s.entries)]
     if not entries:
         raise DrumnbError(
@@ -218,11 +217,11 @@ def choose_level(
     levels=LEVELS_DB,  # Above the level of training, dB
 ) -> tuple:  # RMS of the input, threshold, validation F1 by level
     "The level of the input that gives the best validation F1, and its threshold."
-    if not exp.features.get('rms'):
+    if not exp.features.rms:
         raise DrumnbError(f'{exp.run}: its features have no level to choose from; leave out --level')
     found = {}
     for db in levels:
-        rms = round(exp.features['rms'] * 10 ** (db / 20), 4)
+        rms = round(exp.features.rms * 10 ** (db / 20), 4)
         found[db] = (*level_f1(exp, model, meta, rms), rms)
     _, threshold, rms = found[max(found, key=lambda db: found[db][0])]
     return rms, threshold, {db: f1 for db, (f1, *_) in found.items()}
@@ -236,7 +235,7 @@ def training_facts(result: Result) -> dict[str, str]:
     return {
         'run': f'`{result.run}`',
         'commit of the training': f"`{(i.get('commit') or 'unknown')[:12]}`{changed}",
-        'architecture': result.config['architecture'],
+        'architecture': result.config['model']['architecture'],
         crops if result.config.get('sampling') else 'training audio, rendered': (
             f"{i['train_hours']:.1f} h" if 'train_hours' in i else 'unknown'
         ),
@@ -272,10 +271,10 @@ def card_facts(
     levels: dict | None = None,  # From `choose_level`
 ) -> dict:
     "Everything the card says."
-    settings = training_facts(result) | shipping_facts(path) | level_facts(exp.features.get('rms'), levels or {})
+    settings = training_facts(result) | shipping_facts(path) | level_facts(exp.features.rms, levels or {})
     return dict(
         name=path.stem,
-        vocabulary=exp.vocabulary,
+        vocabulary=exp.data.vocabulary,
         settings=settings,
         rows=rows,
         evaluations=evaluations,
@@ -283,7 +282,7 @@ def card_facts(
         fingerprint=result.info['fingerprint'],
         absent=len(result.info.get('absent', [])),
         kits=kit_facts(sound_refs(exp)),
-        config=json.dumps(exp.config, indent=1, sort_keys=True),
+        config=json.dumps(exp.settings, indent=1, sort_keys=True),
     )
 
 # %% ../../nbs/77_weights.ipynb #3146f6b3
@@ -323,8 +322,8 @@ def ship(
     trained, meta = load_model(model or runs_home() / result.study / result.run / 'model.safetensors')
     if level:
         rms, threshold, levels = choose_level(exp, trained, meta)
-        exp = replace(exp, features={**exp.features, 'rms': rms})
-        meta = {**meta, 'features': feature_spec(exp.features).to_dict()}
+        exp = replace(exp, features=replace(exp.features, rms=rms))
+        meta = {**meta, 'features': exp.features.spec.to_dict()}
     threshold = meta['threshold'] if threshold is None else threshold
     numbers = [int(n) for p in folder.glob('*.safetensors') for n in re.findall(r'\d+$', p.stem)]
     meta = {**meta, 'threshold': threshold, 'run': result.run, 'version': version or 1 + max(numbers, default=0)}
