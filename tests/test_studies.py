@@ -92,7 +92,7 @@ def test_without_results_the_command_that_makes_them_is_named(isolated):
 
 
 def test_every_studied_architecture_exists():
-    assert set(MODELS) == set(studies.ARCHITECTURE_ORDER) == set(studies.STUDIES['architecture']['architectures'])
+    assert set(MODELS) >= set(studies.ARCHITECTURE_ORDER) == set(studies.STUDIES['architecture']['architectures'])
 
 
 @pytest.mark.parametrize('architectures', [['crnn'], ['vit', 'crnn'], list(RATES)])

@@ -83,7 +83,7 @@ def render_drums(
     refs,  # Kits to draw from, as `find_kits` gives them
     rng: np.random.Generator,
 ) -> np.ndarray:  # (n,) float32, RMS 0.1
-    "Play hits on instruments of one to three of the kits and send them over the mixing desk."
+    "Play hits on instruments of one to three of the kits and send them through the mixing console."
     chosen = rng.choice(len(refs), size=min(int(rng.integers(1, 4)), len(refs)), replace=False)
     dry = render_hits(hits, [refs[i].load() for i in chosen], rng, seconds)
     return normalise_rms(produce(dry, rng), 0.1)
