@@ -260,7 +260,7 @@ class Bar:
     def meter(self) -> tuple[int, int]:
         return (3 * len(self.parts_of), 8) if self.compound else (len(self.parts_of), 4)
 
-
+# %% ../../nbs/73_engraving.ipynb #8931a070
 def bars_of(score: Score) -> list[Bar]:
     "The bars of a score, each with its notes, its grids and its median tempo."
     notes, bpm = [[] for _ in range(score.n_bars)], score.tempo().groupby('bar').bpm.median().to_numpy()
@@ -345,7 +345,7 @@ def _toolkit(**options):
     toolkit.setOptions(dict(footer='none', xmlIdSeed=1, svgViewBox=True, **fonts, **spacing, **options))
     return toolkit
 
-
+# %% ../../nbs/73_engraving.ipynb #d20f4b45
 def _raise_tempo(svg, by=450):
     "The engraver puts the tempo beside the first beams and brackets; above the clef is better."
 
@@ -388,7 +388,7 @@ def _placed(page, y, box):  # a page without its header and size, at a height
     page = re.sub(r'<\?xml[^>]*\?>', '', page)
     return re.sub(r'<svg\b', f'<svg x="0" y="{y:g}" width="{box[2]:g}" height="{box[3]:g}"', page, count=1)
 
-
+# %% ../../nbs/73_engraving.ipynb #5dbaba2e
 def stack_pages(
     pages: list[str],  # SVG texts with a viewBox
 ) -> str:

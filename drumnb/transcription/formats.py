@@ -108,7 +108,7 @@ def _message(kind, delta, rest):
         return mido.MetaMessage('set_tempo', tempo=rest[0], time=delta)
     return mido.Message('note_on', channel=9, note=rest[0], velocity=rest[1], time=delta)
 
-
+# %% ../../nbs/75_formats.ipynb #e9806d8c
 def write_performance_midi(path: str | Path, transcription: Transcription, ticks_per_beat: int = 960):
     "MIDI on channel 10: notes at the seconds they were played, tempo changes from the beats."
     events = tempo_events(transcription.score, ticks_per_beat) + note_events(transcription, ticks_per_beat)

@@ -146,7 +146,7 @@ def _nearest_beats(beats, times):
         return np.abs(times[:, None] - beats[None, :]).argmin(1)
     return np.clip(np.searchsorted(beats, times), 0, len(beats) - 1)  # the full table would need too much memory
 
-
+# %% ../../nbs/71_meter.ipynb #9a8119b5
 def bar_profile(
     beats: np.ndarray,  # (m,) seconds
     onsets: Onsets,
@@ -226,7 +226,7 @@ def _beats_from(source, performance):
         raise DrumnbError(f'--beats {source}: expected a number after bpm=, for example bpm=120') from None
     return steady_beats(bpm, performance.onsets, performance.duration)
 
-
+# %% ../../nbs/71_meter.ipynb #dc675ccb
 def find_beats(
     source: str | Path | np.ndarray | None,  # None, 'madmom', 'bpm=120', a path, or beats
     performance: Transcription,

@@ -53,7 +53,7 @@ def kit_row(path: Path, known: pd.DataFrame) -> dict:
         facts = dict(author='not known', licence=stated_licence(path) or 'not known', package='')
     return dict(kit=path.stem if path.suffix == '.sf2' else name or path.name, **facts, sha256=file_digest(path))
 
-
+# %% ../../nbs/76_model_card.ipynb #b247e29e
 def kit_facts(
     refs: list[KitRef],
 ) -> pd.DataFrame:  # kit, author, licence, package, sha256; one row for each file or folder
@@ -79,7 +79,7 @@ def present_tracks(
             found |= tracks_for(replace(exp, data=replace(exp.data, **{role: (name,)})), role)
     return found
 
-
+# %% ../../nbs/76_model_card.ipynb #321a4b15
 def data_facts(exp: Experiment) -> pd.DataFrame:  # role, data, licence, tracks, hours, citation
     "The data sets of an experiment by role."
     rows = []
@@ -186,7 +186,7 @@ def scores_section(name: str, rows: pd.DataFrame) -> list[str]:  # Paragraphs
     known = 'Known failures:\n\n' + '\n'.join(f'- {s}' for s in bad) if bad else 'No drum and no song is below 0.7.'
     return [f'### {name}', _with_interval(drum_scores(rows)), _with_interval(track_scores(rows)), known]
 
-
+# %% ../../nbs/76_model_card.ipynb #a74a02b2
 def confidence_section(evaluations: dict) -> list[str]:  # Paragraphs
     "How far confidence is from accuracy on each set, and the errors of velocity."
     lines, first = [], [n for n in evaluations if n == 'validation']
@@ -229,7 +229,7 @@ def data_section(f: dict) -> list[str]:  # Paragraphs, from the facts of `model_
         TERMS,
     ]
 
-
+# %% ../../nbs/76_model_card.ipynb #897d6fad
 def model_card(
     f: dict,  # name, vocabulary, settings, rows, evaluations, data, kits, fingerprint, absent, config
 ) -> str:  # Markdown

@@ -63,7 +63,7 @@ def player_shot(
 def _is_plain(f):  # whether MP3 can hold the file as it is
     return f.channels <= 2 and f.samplerate in (32000, 44100, 48000)
 
-
+# %% ../../nbs/74_player.ipynb #4a313bbf
 def pack_recording(
     path: str | Path | None,  # None for no recording
     largest: int = 24_000_000,  # Bytes up to which an MP3 goes in unchanged
@@ -88,7 +88,7 @@ def bar_span(score: Score, bar: int) -> tuple[float, float]:  # s
     first = score.downbeats[bar]
     return score.beats[first, 0], score.beats[first + score.bar_beats(bar), 0]
 
-
+# %% ../../nbs/74_player.ipynb #d5cc2020
 def bars_to_check(
     transcription: Transcription,  # With a score
     most: int = 12,  # Bars listed at most
@@ -119,7 +119,7 @@ def score_facts(transcription: Transcription) -> dict:
     bars = [(round(float(a), 4), round(float(b), 4)) for a, b in spans]
     return dict(bars=bars, beats=s.beats[:, 0].round(4).tolist(), check=check)
 
-
+# %% ../../nbs/74_player.ipynb #94446464
 def about(transcription: Transcription) -> str:
     "The song in one line."
     s, line = transcription.score, f'{len(transcription)} strokes in {transcription.duration:.0f} s'
@@ -176,7 +176,7 @@ def player_page(
     template = data_file('player.html').read_text(encoding='utf-8')
     return re.sub('%(' + '|'.join(holes) + ')%', lambda m: holes[m.group(1)], template)
 
-
+# %% ../../nbs/74_player.ipynb #33151142
 def write_html(path: str | Path, transcription: Transcription):
     "The player as one self-contained file."
     write_text(path, player_page(transcription))

@@ -91,7 +91,7 @@ def grace_notes(onsets: Onsets, drums=('SD', 'TT'), gap: float = FLAM) -> np.nda
         out[mine[:-1][first]] = True
     return out
 
-
+# %% ../../nbs/72_score.ipynb #177d6127
 def main_notes(onsets: Onsets, grace: np.ndarray) -> np.ndarray:  # (n,) int
     "For each onset itself, or the main note that a grace note leads to."
     index = np.arange(len(onsets))
@@ -133,7 +133,7 @@ def bar_beats(self: Score, bar: int) -> int:  # Bars count from 0
     "Beats in a bar; it may differ from the time signature where the beats say so."
     return int(np.diff(np.r_[self.downbeats, len(self.beats) - 1])[bar])
 
-
+# %% ../../nbs/72_score.ipynb #b00d61f2
 @patch
 def tempo(self: Score) -> pd.DataFrame:  # start_s, bar, beat, bpm, grid (straight or triplet)
     "The tempo of every beat: the tempo curve."
@@ -303,7 +303,7 @@ def _beam_word(left, right, first):  # whether the neighbours carry this beam to
         return 'end' if left else 'begin'
     return 'forward hook' if first else 'backward hook'
 
-
+# %% ../../nbs/72_score.ipynb #1b2c68f2
 def beams(
     flags: list[int],  # For each element of a beat, flags of its note; 0 for rests and long notes
 ) -> list[list[str]]:  # For each element the words for beam 1, 2, …
@@ -331,7 +331,7 @@ def transcribe(
     performance = transcribe_performance(path, model)
     return replace(performance, score=make_score(performance, find_beats(beats, performance, meter), meter))
 
-
+# %% ../../nbs/72_score.ipynb #74e1a908
 def score_of(
     transcription: Transcription,
     what: str | Path = 'score',  # What is to be written, for the message

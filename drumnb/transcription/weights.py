@@ -83,7 +83,7 @@ def _refuse(path, bits, size, largest, apart, allowed):
         'ship another model'
     )
 
-
+# %% ../../nbs/77_weights.ipynb #a36fbf0b
 def write_small(
     path: str | Path,
     model,
@@ -121,7 +121,7 @@ def file_speed(
             times.append(time.process_time() - start)
     return round(seconds / min(times[1:]), 1)
 
-
+# %% ../../nbs/77_weights.ipynb #6ffb3fe9
 def processor() -> str:
     "The name of this machine's processor."
     info = Path('/proc/cpuinfo')
@@ -134,7 +134,7 @@ def experiment_of(result: Result) -> Experiment:
     told = dict(recipe=result.info.get('recipe', ''), label=result.info.get('label', ''))
     return Experiment.from_settings(result.config, resources=dict(study=result.study, threads=1), **told)
 
-
+# %% ../../nbs/77_weights.ipynb #29a80fea
 def find_result(
     run: str | Path,  # Name of a run, or the path of its JSON
 ) -> Result:
