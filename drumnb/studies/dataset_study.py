@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THESIS', 'COMBINATIONS', 'RENDERED', 'HOURS', 'RUNS', 'thesis_runs', 'families', 'zero_shot', 'mixture', 'fold',
-           'held_runs', 'plain', 'training_label', 'planned_jobs']
+           'held_runs', 'plain', 'training_label', 'planned_label', 'planned_jobs']
 
 # %% ../../nbs/63_dataset_study.ipynb #7a2691f0
 import re
@@ -95,6 +95,11 @@ def training_label(
     hours = config['data']['hours'].get('train', HOURS)
     return ' + '.join(sets) + (f', {hours:g} h' if hours != HOURS else '')
 
+
+def planned_label(run: dict) -> str:  # As of `training_label`
+    "What a planned run will have learnt from."
+    return training_label(dict(data=dict(train=split_names(run['train']), hours=run.get('hours', {}))))
+
 # %% ../../nbs/63_dataset_study.ipynb #ad130f6b
 RUNS = {'dataset': thesis_runs, 'held': held_runs}
 
@@ -108,8 +113,7 @@ def planned_jobs(
     **given,  # Settings for all runs
 ) -> list:  # of `experiments.runner.Job`
     "A job for each run of a study and each seed, in the study's order."
-    label = lambda r: training_label(dict(data=dict(train=split_names(r['train']), hours=r.get('hours', {}))))
-    runs = [(r, label(r)) for r in RUNS[study]()]
+    runs = [(r, planned_label(r)) for r in RUNS[study]()]
     labels = {label for _, label in runs}  # a table's name means its own line, other names all runs on that set
     check_names('training set of this study', datasets, labels | {r['train'] for r, _ in runs})
     chosen = [r for r, label in runs if not datasets or label in datasets or r['train'] in set(datasets) - labels]
