@@ -1,6 +1,6 @@
 """Automatic drum transcription: `from drumnb import transcribe, write_formats` is all that a song needs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ['transcribe', 'transcribe_files', 'write_formats']
 
 
