@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'SUFFIXES', 'PROGRESSIONS', 'BASS', 'COMP', 'ARPS', 'POWER', 'SCALES', 'WRITERS', 'Chord', 'parse_chord',
-           'read_table', 'grouped', 'same_loop', 'progressions_of', 'bar_slots', 'bar_grid', 'make_beats', 'rhythms_of',
-           'pattern_for', 'events', 'Plan', 'make_plan', 'stack', 'write_bass', 'write_chords', 'write_pad',
-           'write_power', 'write_arpeggio', 'scale_ladder', 'draw_rhythm', 'write_melody', 'write_riff', 'write_sweep',
-           'write_percussion']
+           'same_loop', 'progressions_of', 'bar_slots', 'bar_grid', 'make_beats', 'rhythms_of', 'pattern_for', 'events',
+           'Plan', 'make_plan', 'stack', 'write_bass', 'write_chords', 'write_pad', 'write_power', 'write_arpeggio',
+           'scale_ladder', 'draw_rhythm', 'write_melody', 'write_riff', 'write_sweep', 'write_percussion']
 
 # %% ../../nbs/16_composition.ipynb #a6a6e884
-import csv
 import re
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ..core import DrumnbError, data_file
 
@@ -72,23 +71,8 @@ def parse_chord(
     return Chord(root, (0, *own) if whole else (0, 4 if m[2].isupper() else 3, 7, *own))
 
 # %% ../../nbs/16_composition.ipynb #33738c54
-def read_table(
-    name: str,  # A CSV file among the data of the package
-) -> list[dict]:  # Its rows
-    "A table that comes with the package."
-    with data_file(name).open(encoding='utf-8', newline='') as file:
-        return list(csv.DictReader(file))
-
-
-def grouped(rows: list[dict], key: str, value: str) -> dict:  # key → values, both in the order of the table
-    "One column of a table, collected by another."
-    found = {}
-    for row in rows:
-        found.setdefault(row[key], []).append(row[value])
-    return found
-
-
-PROGRESSIONS = grouped(read_table('progressions.csv'), 'style', 'progression')  # style → Roman numerals
+_LIBRARY = pd.read_csv(data_file('progressions.csv')).groupby('style', sort=False).progression
+PROGRESSIONS = {style: rows.tolist() for style, rows in _LIBRARY}  # style → Roman numerals
 
 # %% ../../nbs/16_composition.ipynb #ff54bd57
 def same_loop(
@@ -171,10 +155,13 @@ def make_beats(
     return np.stack([np.cumsum(step), np.arange(n) % per_bar + 1], 1)
 
 # %% ../../nbs/16_composition.ipynb #9bc2a2fb
+_RHYTHMS = pd.read_csv(data_file('rhythms.csv'), dtype={'pattern': str})
+
+
 def rhythms_of(voice: str) -> dict:  # slots in the bar → patterns
     "The patterns of a voice."
-    rows = [r for r in read_table('rhythms.csv') if r['voice'] == voice]
-    return {int(slots): patterns for slots, patterns in grouped(rows, 'slots', 'pattern').items()}
+    rows = _RHYTHMS[_RHYTHMS.voice == voice]
+    return {int(slots): patterns.tolist() for slots, patterns in rows.groupby('slots', sort=False).pattern}
 
 
 BASS, COMP, ARPS, POWER = (rhythms_of(v) for v in ('bass', 'chords', 'arpeggio', 'power'))

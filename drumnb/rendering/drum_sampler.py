@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PHASES', 'LEAD', 'SENT', 'TUNING', 'MOVES', 'DROPS', 'RESONANCES', 'CYMBAL_BLEED', 'BandStroke', 'band_stroke',
-           'band_kit', 'Sampling', 'Send', 'BandVoice', 'draw_send', 'band_voices', 'BandHits', 'with_send',
+           'band_kit', 'Sampling', 'Send', 'draw_send', 'BandVoice', 'band_voices', 'BandHits', 'with_send',
            'play_bands', 'vary_score', 'resonance_bands', 'room_bands', 'compress_bands', 'DrumSampler']
 
 # %% ../../nbs/18_drum_sampler.ipynb #07b5ea93
@@ -90,6 +90,16 @@ class Send:
     keep: float  # Of the effect's energy, from frame to frame
     gate: float  # Frames until it is cut off, inf for none
 
+# %% ../../nbs/18_drum_sampler.ipynb #1053696a
+def draw_send(rng: np.random.Generator, bands: int) -> Send:
+    "An effect of a mixing console: a plate reverb or a hall that fades, or a bright room behind a gate."
+    if rng.random() < 0.5:
+        keep, gate = np.exp(-2 / rng.uniform(20, 120)), float(rng.integers(8, 36))
+    else:
+        keep, gate = np.exp(-2 / np.exp(rng.uniform(np.log(6), np.log(90)))), np.inf
+    colour = random_curve(rng, bands, 3.0, 7) ** 2 * np.linspace(1, 2 ** rng.uniform(-4, 2), bands)
+    return Send(colour.astype(np.float32), float(keep), gate)
+
 # %% ../../nbs/18_drum_sampler.ipynb #054e92ad
 @dataclass(frozen=True, eq=False)
 class BandVoice:
@@ -102,16 +112,6 @@ class BandVoice:
     dark: np.ndarray  # (bands,) dB taken off the softest stroke
     curve: float  # Exponent from velocity to gain
     send: Send | None = None  # Into an effect; None for dry
-
-# %% ../../nbs/18_drum_sampler.ipynb #1053696a
-def draw_send(rng: np.random.Generator, bands: int) -> Send:
-    "An effect of a mixing console: a plate reverb or a hall that fades, or a bright room behind a gate."
-    if rng.random() < 0.5:
-        keep, gate = np.exp(-2 / rng.uniform(20, 120)), float(rng.integers(8, 36))
-    else:
-        keep, gate = np.exp(-2 / np.exp(rng.uniform(np.log(6), np.log(90)))), np.inf
-    colour = random_curve(rng, bands, 3.0, 7) ** 2 * np.linspace(1, 2 ** rng.uniform(-4, 2), bands)
-    return Send(colour.astype(np.float32), float(keep), gate)
 
 # %% ../../nbs/18_drum_sampler.ipynb #ee677dbf
 def band_voices(

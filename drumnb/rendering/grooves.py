@@ -132,13 +132,13 @@ def _check(g):
         )
     return g
 
-# %% ../../nbs/14_grooves.ipynb #b2976f75
+# %% ../../nbs/14_grooves.ipynb #410d8918
 _HEADER = re.compile(
     r'^([\w-]+): +(?:(\S+/\d) +)?steps=(\d) +bpm=(\d+)-(\d+)((?: +\w+=[\w-]+)*)'
     r' +(train|validation|test)((?: +\w+=[\w-]+)*)$'
 )
 
-# %% ../../nbs/14_grooves.ipynb #410d8918
+
 def _header(line, style):
     m = _HEADER.match(line.strip())
     if not m:

@@ -18,10 +18,11 @@ from xml.etree import ElementTree
 
 # %% ../../nbs/13_kits.ipynb #0b14c2ab
 import numpy as np
+import pandas as pd
 import scipy.fft
 
 from ..audio import SAMPLE_RATE, load
-from ..core import DrumnbError, atomic_path, cache_home, content_key, get_logger, rng_for
+from ..core import DrumnbError, atomic_path, cache_home, content_key, data_file, get_logger, rng_for
 from ..onsets import Hits
 from .soundfonts import default_soundfont, installed_fonts, listed_paths, render_notes
 from .synthesisers import drum_sounds
@@ -73,6 +74,11 @@ def trim_shot(
     y[len(y) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return OneShot(y * (0.1 / first_rms(y)), float(velocity), onset / SAMPLE_RATE)
 
+# %% ../../nbs/13_kits.ipynb #20310f40
+_TABLE = pd.read_csv(data_file('kit_articulations.csv'), keep_default_na=False).set_index('articulation')
+NEAREST = {a: tuple(nearest.split()) for a, nearest in _TABLE.nearest.items()}  # articulation → what stands in for it
+PLAYED = tuple(NEAREST)
+
 # %% ../../nbs/13_kits.ipynb #8b8b82fd
 @dataclass(frozen=True, eq=False)
 class Kit:
@@ -88,31 +94,6 @@ class Kit:
     ) -> tuple[OneShot, ...]:  # Empty when neither it nor anything like it is there
         "The strokes for an articulation, or those of the nearest one the kit has."
         return next((self.shots[a] for a in (articulation, *NEAREST.get(articulation, ())) if self.shots.get(a)), ())
-
-# %% ../../nbs/13_kits.ipynb #20310f40
-NEAREST = {
-    'hat_pedal': ('hat_closed',),
-    'hat_open': ('hat_closed', 'crash'),
-    'hat_closed': ('hat_pedal', 'hat_open'),
-    'snare_rim': ('snare',),
-    'sidestick': ('snare_rim', 'snare'),
-    'clap': ('snare',),
-    'snare': ('snare_rim',),
-    'tom_high': ('tom_mid', 'tom_low', 'tom_floor'),
-    'tom_mid': ('tom_high', 'tom_low', 'tom_floor'),
-    'tom_low': ('tom_floor', 'tom_mid', 'tom_high'),
-    'tom_floor': ('tom_low', 'tom_mid', 'tom_high'),
-    'crash': ('china', 'splash', 'ride'),
-    'splash': ('crash', 'china'),
-    'china': ('crash',),
-    'ride': ('crash', 'ride_bell'),
-    'ride_bell': ('ride', 'cowbell'),
-    'cowbell': ('ride_bell', 'ride'),
-    'tambourine': ('hat_closed',),
-}
-
-# %% ../../nbs/13_kits.ipynb #d5404193
-PLAYED = ('kick', 'snare', *[a for a in NEAREST if a != 'snare'])
 
 # %% ../../nbs/13_kits.ipynb #68b89880
 def procedural_kit(
@@ -132,52 +113,8 @@ def _checked(strokes):
     return {a: layers for a, layers in shots.items() if layers}
 
 # %% ../../nbs/13_kits.ipynb #14a16a62
-GM_PITCHES = {
-    'kick': 36,
-    'snare': 38,
-    'sidestick': 37,
-    'clap': 39,
-    'snare_rim': 40,
-    'tom_floor': 41,
-    'tom_low': 45,
-    'tom_mid': 47,
-    'tom_high': 50,
-    'hat_closed': 42,
-    'hat_pedal': 44,
-    'hat_open': 46,
-    'crash': 49,
-    'splash': 55,
-    'china': 52,
-    'ride': 51,
-    'ride_bell': 53,
-    'cowbell': 56,
-    'tambourine': 54,
-}
-
-# %% ../../nbs/13_kits.ipynb #59fa843a
-AVL_PITCHES = {
-    'kick': 36,
-    'sidestick': 37,
-    'snare': 38,
-    'clap': 39,
-    'snare_rim': 40,
-    'tom_floor': 41,
-    'tom_low': 43,
-    'tom_mid': 45,
-    'tom_high': 47,
-    'hat_closed': 42,
-    'hat_pedal': 44,
-    'hat_open': 48,
-    'crash': 49,
-    'china': 57,
-    'ride': 59,
-    'ride_bell': 53,
-    'splash': 55,
-    'cowbell': 56,
-    'tambourine': 54,
-}
-
-# %% ../../nbs/13_kits.ipynb #10ea43e6
+GM_PITCHES = dict(zip(_TABLE.index, _TABLE.general_midi.tolist()))
+AVL_PITCHES = dict(zip(_TABLE.index, _TABLE.avl.tolist()))
 GM_KITS = {0: 'standard', 8: 'room', 16: 'power', 24: 'electronic', 25: 'analog', 32: 'jazz', 40: 'brush'}
 
 # %% ../../nbs/13_kits.ipynb #28957aaf
@@ -434,27 +371,9 @@ def kits_fingerprint(refs: list[KitRef]) -> str:
     return content_key(KIT_RECIPE, [(r.maker, Path(r.what).name, r.source) for r in refs])
 
 # %% ../../nbs/13_kits.ipynb #b71b3536
-LEVELS = {
-    'kick': (1, 2.5),
-    'snare': (0, 2.5),
-    'snare_rim': (0, 2.5),
-    'sidestick': (-5, 3),
-    'clap': (-2, 3),
-    'tom_high': (-1, 3),
-    'tom_mid': (-1, 3),
-    'tom_low': (0, 3),
-    'tom_floor': (0, 3),
-    'hat_closed': (-7, 4.5),
-    'hat_pedal': (-10, 4.5),
-    'hat_open': (-6, 4),
-    'crash': (-4, 4),
-    'splash': (-5, 4),
-    'china': (-4, 4),
-    'ride': (-8.5, 4.5),
-    'ride_bell': (-7, 4),
-    'cowbell': (-6, 3),
-    'tambourine': (-8, 4),
-}  # dB against the snare: mean, spread
+LEVELS = dict(
+    zip(_TABLE.index, zip(_TABLE.level_db.tolist(), _TABLE.spread_db.tolist()))
+)  # dB against the snare: mean, spread
 
 # %% ../../nbs/13_kits.ipynb #5cdd1ed7
 GROUPS = {

@@ -19,6 +19,10 @@ import scipy.signal
 from ..audio import SAMPLE_RATE
 from ..core import rng_for
 
+# %% ../../nbs/10_synthesisers.ipynb #5acc782f
+NOTE_SECONDS = 2.5
+NOTE_SAMPLES = int(SAMPLE_RATE * NOTE_SECONDS)
+
 # %% ../../nbs/10_synthesisers.ipynb #b2afd4b6
 def show_spectrogram(
     x: np.ndarray,  # (n,) mono at 44.1 kHz
@@ -39,10 +43,6 @@ def show_spectrogram(
     )
     ax.set(title=title, ylim=(0, 12000), yticks=[0, 4000, 8000, 12000], yticklabels=['0', '4', '8', '12'])
     ax.set_ylabel('kHz')
-
-# %% ../../nbs/10_synthesisers.ipynb #5acc782f
-NOTE_SECONDS = 2.5
-NOTE_SAMPLES = int(SAMPLE_RATE * NOTE_SECONDS)
 
 # %% ../../nbs/10_synthesisers.ipynb #2b702508
 def partials(
@@ -326,22 +326,9 @@ def hand_percussion(f, p, r, layer):
     return x + 0.3 * burst(r, 500, 4000, 0.003)
 
 # %% ../../nbs/10_synthesisers.ipynb #60564e3b
-SYNTHS = dict(
-    pluck_bass=pluck_bass,
-    slap_bass=slap_bass,
-    synth_bass=synth_bass,
-    sub_bass=sub_bass,
-    clean_guitar=clean_guitar,
-    distorted_guitar=distorted_guitar,
-    organ=organ,
-    fm_piano=fm_piano,
-    pad=pad,
-    strings=strings,
-    lead=lead,
-    voice=voice,
-    sweep=sweep,
-    hand_percussion=hand_percussion,
-)
+_BASSES = (pluck_bass, slap_bass, synth_bass, sub_bass)
+_OTHERS = (clean_guitar, distorted_guitar, organ, fm_piano, pad, strings, lead, voice, sweep, hand_percussion)
+SYNTHS = {f.__name__: f for f in (*_BASSES, *_OTHERS)}  # name → function
 
 # %% ../../nbs/10_synthesisers.ipynb #f86eb4d6
 @dataclass(frozen=True)
@@ -420,14 +407,14 @@ def _kick(rng):
     body = swept_sine(
         seconds, f0, f0 * log_uniform(rng, 1.5, 6), log_uniform(rng, 0.008, 0.05), log_uniform(rng, 0.05, 0.25)
     )
-    skin = swept_sine(
+    head = swept_sine(
         seconds, f0 * log_uniform(rng, 1.5, 2.6), f0 * log_uniform(rng, 3, 7), 0.02, log_uniform(rng, 0.02, 0.08)
     )
     beater = shaped_noise(rng, seconds, [(1500, log_uniform(rng, 4000, 14000), 1, log_uniform(rng, 0.002, 0.012))])
     room = shaped_noise(rng, seconds, [(100, 5000, 1, log_uniform(rng, 0.02, 0.1))])
     return (
         body
-        + log_uniform(rng, 0.05, 0.6) * skin
+        + log_uniform(rng, 0.05, 0.6) * head
         + log_uniform(rng, 0.02, 0.6) * beater
         + log_uniform(rng, 0.003, 0.06) * room
     )
@@ -504,7 +491,7 @@ def _plate(rng, seconds, low, high, decay, attack=0.0, stick=0.3, peaks=220):
 
 # %% ../../nbs/10_synthesisers.ipynb #89b70ad9
 def _hats(rng):
-    "Closed, pedal and open hi-hat of one pair of plates: the same modes, other decays."
+    "Closed, pedal and open hi-hat of one pair of cymbals: the same modes, other decays."
     low, high, seed = log_uniform(rng, 250, 3500), log_uniform(rng, 11000, 19000), int(rng.integers(1 << 30))
 
     def plate(seconds, decay, **kw):
