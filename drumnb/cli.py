@@ -85,10 +85,12 @@ def _planned(name, todo):
     "What is about to be done, in a line; a `DrumnbError` when it does not fit on the disk."
     if todo['gigabytes'] > todo['free']:
         raise DrumnbError(
-            f"{name}: its features need {todo['gigabytes']:.1f} GB, and {todo['free']:.1f} GB are free; set DRUMNB_CACHE to a larger disk"
+            f"{name}: its features need {todo['gigabytes']:.1f} GB, and {todo['free']:.1f} GB are free; "
+            'set DRUMNB_CACHE to a larger disk'
         )
     minutes = '' if todo['minutes'] is None else f", about {todo['minutes']:.0f} min"
-    return f"{name}: {todo['tracks']} tracks to prepare, {todo['hours']:.1f} h, {todo['gigabytes']:.2f} GB of {todo['free']:.0f} GB free{minutes}"
+    size = f"{todo['gigabytes']:.2f} GB of {todo['free']:.0f} GB free"
+    return f"{name}: {todo['tracks']} tracks to prepare, {todo['hours']:.1f} h, {size}{minutes}"
 
 # %% ../nbs/79_cli.ipynb #7fc34da1
 def _report(outcomes, jobs):
@@ -298,7 +300,9 @@ def _add_run(c):
 def _add_study(c):
     c.add_argument(
         'study',
-        help='which study: architecture, tatum (tatum models with and without language models; --architectures names the systems), dataset (the combinations of the thesis), held (the same of what anyone can have), or learning (the same on 8, 20 and 60 songs of a minute)',
+        help='which study: architecture, tatum (tatum models with and without language models; --architectures names '
+        'the systems), dataset (the combinations of the thesis), held (the same of what is openly available), or '
+        'learning (the same on 8, 20 and 60 songs of a minute)',
     )
     c.add_argument(
         '--recipe',
@@ -342,7 +346,8 @@ def _add_search(c):
         nargs='+',
         action='append',
         metavar='NAME=CHOICES',
-        help="what differs from the architecture's space: hidden=[72,144], rnn=lstm, 'learning_rate={low: 1e-3, high: 5e-3}'",
+        help="what differs from the architecture's space: hidden=[72,144], rnn=lstm, "
+        "'learning_rate={low: 1e-3, high: 5e-3}'",
     )
     c.add_argument(
         '-p', '--parameters', nargs='+', action='append', metavar='NAME VALUE', help='a setting of all trials'

@@ -112,7 +112,10 @@ def all_tracks(exp: Experiment) -> dict:  # role → data set name → tracks
     roles = ('train', 'validation', 'test', *(['accompaniment'] if exp.sampling else []))
     chosen = {role: tracks_for(exp, role) for role in roles}
     part_of = dict(accompaniment='train')
-    split = lambda role, tracks: [replace(t, split=part_of.get(role, role)) for t in tracks]
+
+    def split(role, tracks):
+        return [replace(t, split=part_of.get(role, role)) for t in tracks]
+
     assert_disjoint_groups(*(split(role, ts) for role, sets in chosen.items() for ts in sets.values()))
     return chosen
 
@@ -300,7 +303,8 @@ def train_model(
         said[0] = time.monotonic()
         note_status(
             folder.parent,
-            f"epoch {at['epoch'] + 1}/{exp.training.epochs}, batch {at['batch'] + 1}/{len(source)}, loss {at['loss']:.3f}",
+            f"epoch {at['epoch'] + 1}/{exp.training.epochs}, batch {at['batch'] + 1}/{len(source)}, "
+            f"loss {at['loss']:.3f}",
         )
 
     def on_epoch(row):
@@ -374,14 +378,17 @@ def score_model(
 def sampled_outputs(
     exp: Experiment, model, normaliser: Normaliser, store: FrameStore, at_most: int
 ) -> list:  # (activations, Onsets, magnitudes)
-    "What calibration and velocity are fitted to and judged on: tracks spread evenly over a store, as many of each data set."
+    "Tracks that calibration and velocity are fitted to and evaluated on: as many of each data set, spread evenly."
     places = [
         [i for i, e in enumerate(store.entries) if e.dataset == name]
         for name in dict.fromkeys(e.dataset for e in store.entries)
     ]
-    spread = lambda at: {
-        at[k] for k in np.linspace(0, len(at) - 1, min(len(at), at_most // len(places) + 1)).round().astype(int)
-    }
+
+    def spread(at):
+        return {
+            at[k] for k in np.linspace(0, len(at) - 1, min(len(at), at_most // len(places) + 1)).round().astype(int)
+        }
+
     chosen = sorted(set().union(*map(spread, places)))
     return [
         (

@@ -181,7 +181,7 @@ class Task:
 # %% ../../nbs/44_recipes.ipynb #cf2f1df5
 @dataclass(frozen=True)
 class Experiment(Task):
-    "One training of a network on frames and its scoring, every setting resolved; `experiment` makes one from a few words."
+    "One training of a network on frames and its scoring, every setting resolved; `experiment` makes one."
 
     name: ClassVar[str] = 'frame'
     data: Data = Data()
@@ -277,7 +277,10 @@ RECIPES = {
 # %% ../../nbs/44_recipes.ipynb #fd69e205
 def vary(recipe: dict, /, **changes) -> dict:
     "A recipe with changes; what is a dictionary in both is merged."
-    both = lambda a, b: {**a, **b} if isinstance(a, dict) and isinstance(b, dict) else b
+
+    def both(a, b):
+        return {**a, **b} if isinstance(a, dict) and isinstance(b, dict) else b
+
     return {**recipe, **{k: both(recipe.get(k), v) for k, v in changes.items()}}
 
 
@@ -528,7 +531,8 @@ def check_threshold(exp: Experiment):
     levels = () if t is None else t if isinstance(t, tuple) else (t,)
     require(
         all(0 <= v <= 1 for v in levels) and (not isinstance(t, tuple) or len(t) in (1, drums)),
-        f'parameter threshold: expected a number from 0 to 1, {drums} of them, or null (chosen on validation), found {t}',
+        f'parameter threshold: expected a number from 0 to 1, {drums} of them, '
+        f'or null (chosen on validation), found {t}',
     )
 
 

@@ -253,7 +253,10 @@ def timing_of(
     "How hits grow with the tolerance, and the move of the estimates, in ms, that hits most within 50 ms."
     drums = [d for k, d in enumerate(ref.vocabulary) if mask is None or mask[k] > 0]
     both = [(ref.of(d) + 1, est.of(d) + 1) for d in drums]  # a second later: moved times must not be negative
-    hits = lambda window, offset=0: sum(len(match(r, e + offset / 1000, window / 1000)) for r, e in both)
+
+    def hits(window, offset=0):
+        return sum(len(match(r, e + offset / 1000, window / 1000)) for r, e in both)
+
     moved = np.array([hits(50, o) for o in OFFSETS])
     best = np.array(OFFSETS)[moved == moved.max()]  # a stretch of equals: its middle
     return dict(

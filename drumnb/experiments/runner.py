@@ -74,8 +74,10 @@ def template_parameters(
     cells = [c for c in read_json(path).get('cells', []) if 'parameters' in c.get('metadata', {}).get('tags', [])]
     if len(cells) != 1:
         raise DrumnbError(
-            f"{path}: {len(cells) or 'no'} cells tagged 'parameters', expected one; papermill would ignore every parameter. "
-            'Add the tag in JupyterLab (property inspector), and keep `allowed_cell_metadata_keys = tags` in settings.ini'
+            f"{path}: {len(cells) or 'no'} cells tagged 'parameters', expected one; "
+            'papermill would ignore every parameter. '
+            'Add the tag in JupyterLab (property inspector), '
+            'and keep `allowed_cell_metadata_keys = tags` in settings.ini'
         )
     found = {}
     for node in ast.parse(''.join(cells[0]['source'])).body:
@@ -94,11 +96,12 @@ def template_parameters(
 def run_notebook(
     template: str | Path,  # A name or a path
     out: str | Path,  # Where the executed notebook goes
-    parameters: dict = {},  # Into the cell tagged `parameters`
+    parameters: dict | None = None,  # Into the cell tagged `parameters`
     asked: dict | None = None,  # Settings that the result must have been made with; `parameters` by default
     threads: int = 0,  # For numerical libraries in the kernel; 0 leaves it to them
 ) -> dict:  # What it published
-    "Execute a template through papermill; `DrumnbError` for unknown parameters, a failing cell, or a result that is not the one asked for."
+    "Execute a template through papermill; `DrumnbError` for unknown parameters, a failing cell or another result."
+    parameters = parameters or {}
     template, out = find_template(template), Path(out).absolute()
     check_names(f'parameter of {template.stem}', parameters, template_parameters(template))
     growing, failed = out.with_name(f'.{out.stem}.part.ipynb'), out.with_suffix('.failed.ipynb')
@@ -218,7 +221,7 @@ def run_job(
 
 # %% ../../nbs/47_runner.ipynb #4a2116f0
 def check_data(jobs: list[Job]):
-    "Raise `DrumnbError` for the first job that is not finished and whose tracks cannot be listed; better now than after hours."
+    "Raise `DrumnbError` for the first unfinished job whose tracks cannot be listed; better now than after hours."
     for job in jobs:
         if job.exp and not job.finished():
             job.exp.tracks()
@@ -324,7 +327,8 @@ def start_ray(address, at_once):  # ray, or None when this machine is too busy t
                 ray.shutdown()
 
 # %% ../../nbs/47_runner.ipynb #625cf6ea
-def _take_token():  # `ray start --head` asks for this machine's token, where there is one, and `ray.init` with an address does not offer it
+def _take_token():
+    # `ray start --head` asks for this machine's token, where there is one; `ray.init` with an address does not offer it
     with contextlib.suppress(ImportError):
         from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
@@ -335,7 +339,8 @@ def check_room(ray, threads):  # Ray waits forever, and silently, for a machine 
     largest = int(max((n['Resources'].get('CPU', 0) for n in ray.nodes() if n['Alive']), default=0))
     if threads > largest:
         raise DrumnbError(
-            f'{threads} threads fit on no machine: Ray may use {largest} cores of the largest; give fewer with --threads'
+            f'{threads} threads fit on no machine: Ray may use {largest} cores of the largest; '
+            'give fewer with --threads'
         )
 
 # %% ../../nbs/47_runner.ipynb #71562cc4

@@ -114,7 +114,10 @@ def tune_space(space: dict, method: str, levels: int = LEVELS) -> dict:
     from ray import tune
 
     check_names('search method', [method], METHODS)
-    plain = lambda vs: [v if isinstance(v, (int, float, str, bool)) else json.dumps(v) for v in vs]
+
+    def plain(vs):
+        return [v if isinstance(v, (int, float, str, bool)) else json.dumps(v) for v in vs]
+
     if method == 'grid':
         return {
             k: tune.grid_search(plain(v.levels(levels) if isinstance(v, LogUniform) else v)) for k, v in space.items()
@@ -252,7 +255,7 @@ def explore(
     trials: int = 15,  # For 'grid' as many as it has points
     seed: int = 0,
     folder: str | Path | None = None,  # Of Tune's state; a search found there goes on. A new temporary one by default
-    settings: dict = {},  # For the objective, the same in all trials
+    settings: dict | None = None,  # For the objective, the same in all trials
     at_once: int | None = None,
     threads: int | None = None,  # See `share_cores`
     address: str | None = None,  # Of a Ray cluster, or 'auto'
@@ -268,7 +271,7 @@ def explore(
     with ray_session(address, here[0] * here[1]) as ray, _quiet():
         at_once, threads = _room(ray, at_once, threads, address)
         tuner = _resumed(objective, folder, at_once, threads) or _tuner(
-            objective, space, method, trials, seed, folder, settings, at_once, threads
+            objective, space, method, trials, seed, folder, settings or {}, at_once, threads
         )
         return _table(tuner.fit())
 
@@ -437,19 +440,20 @@ def search(
     method: str = 'optuna',
     trials: int | None = None,  # 15 by default; a grid has as many as it has points
     search_seed: int = 0,  # Of the choice of points; `seed` is that of each training
-    space: dict = {},  # What differs from `search_space(architecture)`, see `narrow`
+    space: dict | None = None,  # What differs from `search_space(architecture)`, see `narrow`
     **settings,  # Of `experiments.recipes.experiment`
 ) -> Search:
     "Make and check a search; `DrumnbError` for what cannot be, before anything runs."
     check_names('search method', [method], METHODS)
-    whole = narrow(search_space(architecture), space)
+    whole = narrow(search_space(architecture), space or {})
     if trials is not None and trials < 1:
         raise DrumnbError(f'a search needs at least 1 trial, found {trials}')
     if method == 'grid':
         n = len(grid_points(whole))
         if trials is not None and trials < n:
             raise DrumnbError(
-                f'the grid has {n} points and only {trials} trials were asked for; fix some of the settings, for example '
+                f'the grid has {n} points and only {trials} trials were asked for; '
+                'fix some of the settings, for example '
                 '--space hidden=72, leave out --trials to take all, or use random'
             )
         trials = n

@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..core import DrumnbError, atomic_path, content_key, progress, require, require_positive, use_style
+from ..core import DrumnbError, atomic_path, content_key, progress, require, require_positive
 
 # %% ../../nbs/42_training.ipynb #f02d6b34
 def weighted_bce(
@@ -368,9 +368,13 @@ def restore(
     differ = [f'{k}: {theirs.get(k)!r} there, {mine[k]!r} asked for' for k in mine if mine[k] != theirs.get(k)]
     require(
         not differ,
-        f'{path}: holds a run with other settings ({"; ".join(differ)}); choose another folder, or delete this one to start afresh',
+        f'{path}: holds a run with other settings ({"; ".join(differ)}); '
+        'choose another folder, or delete this one to start afresh',
     )
-    part = lambda name: {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + '/')}
+
+    def part(name):
+        return {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + '/')}
+
     self.model.load_state_dict(part('model'))
     if self.average is not None:
         self.average.load_state_dict(part('average'))
@@ -409,7 +413,8 @@ def _train_epoch(run, source, on_step, save):
     taken = run.step - run.epoch * len(source)
     require(
         taken == len(source),
-        f'the training source promised {len(source)} batches and gave {taken} in epoch {run.epoch}; its length must be exact',
+        f'the training source promised {len(source)} batches and gave {taken} in epoch {run.epoch}; '
+        'its length must be exact',
     )
 
 # %% ../../nbs/42_training.ipynb #7a8c8409
@@ -436,7 +441,7 @@ def _save(run: Trainer, path: Path | None):
 
 def fit(
     model: nn.Module,  # (B, T, F) to logits (B, T, K); holds the best weights afterwards
-    source,  # `len(source)` batches an epoch from `source.batches(epoch)`: dictionaries with features, targets and perhaps weights, mask
+    source,  # `len(source)` batches an epoch from `source.batches(epoch)`: features, targets and perhaps weights, mask
     validate: Callable,  # model to a dictionary with at least loss and micro_f1
     config: TrainConfig = TrainConfig(),
     folder: str | Path | None = 'run',  # Of the checkpoint; a run found there is continued. None keeps none

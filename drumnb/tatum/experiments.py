@@ -157,7 +157,7 @@ class Language:
 # %% ../../nbs/56_tatum_experiments.ipynb #144673c8
 @dataclass(frozen=True)
 class TatumExperiment(Task):
-    "One training of a tatum system and its scoring, every setting resolved; `tatum_experiment` makes one from a few words."
+    "One training of a tatum system and its scoring, every setting resolved; `tatum_experiment` makes one."
 
     name: ClassVar[str] = 'tatum'
     system: str = 'tatum'  # A name of `SYSTEMS`
@@ -335,9 +335,10 @@ def far_share(track: Track, vocabulary) -> float:  # 0 to 1; infinite without dr
 # %% ../../nbs/56_tatum_experiments.ipynb #5cd2d9cd
 def far_shares(tracks: list, vocabulary) -> dict:  # id → share
     "The same for many tracks, from the cache when annotations have not changed."
-    notes = lambda t: (
-        {k: file_fingerprint(p) for k, p in t.files().items() if k in ('annotation', 'beats')} or t.fingerprint()
-    )
+
+    def notes(t):
+        return {k: file_fingerprint(p) for k, p in t.files().items() if k in ('annotation', 'beats')} or t.fingerprint()
+
     path = (
         cache_home()
         / 'tatum'
@@ -356,7 +357,8 @@ def choose_songs(exp: TatumExperiment) -> list:  # of Track, as they are tested
     chosen = {t.id for t in (usable[: exp.data.songs] if exp.data.songs else usable)}
     if len(chosen) < 2 * exp.data.folds:
         raise DrumnbError(
-            f"{'+'.join(exp.data.train)}: {len(chosen)} songs with drums and beats; {exp.data.folds} folds need at least {2 * exp.data.folds}"
+            f"{'+'.join(exp.data.train)}: {len(chosen)} songs with drums and beats; "
+            f'{exp.data.folds} folds need at least {2 * exp.data.folds}'
         )
     return [t for t in tracks if t.id in chosen]
 
@@ -469,10 +471,13 @@ def make_songs(
 def language_scores(exp: TatumExperiment) -> list:  # of (M, K)
     "The scores that language models learn from."
     kinds, n = exp.language.scores, exp.language.composed
-    composed = lambda: cached_scores(
-        cache_home() / 'scores' / f"composed-{content_key('composed-1', n, exp.data.vocabulary)}.npz",
-        partial(composed_scores, n, vocabulary=exp.data.vocabulary),
-    )
+
+    def composed():
+        return cached_scores(
+            cache_home() / 'scores' / f"composed-{content_key('composed-1', n, exp.data.vocabulary)}.npz",
+            partial(composed_scores, n, vocabulary=exp.data.vocabulary),
+        )
+
     return [
         s for kind in kinds for s in (composed() if kind == 'composed' else groove_scores('train', exp.data.vocabulary))
     ]

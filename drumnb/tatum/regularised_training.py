@@ -54,7 +54,7 @@ def gumbel_sigmoid(
     tau: float = 0.2,  # Temperature
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:  # Near 0 or 1, with a gradient
-    "A relaxed sample of independent choices with probability sigmoid(logits) (Ishizuka et al. 2020, equations 6 to 8, with the logit)."
+    "A relaxed sample of choices with probability sigmoid(logits) (Ishizuka et al. 2020, eqs 6 to 8, with the logit)."
     u = torch.rand((2, *logits.shape), generator=generator, device=logits.device).clamp(1e-9, 1 - 1e-7)
     eta = -torch.log(-torch.log(u))
     return torch.sigmoid((logits + eta[0] - eta[1]) / tau)
@@ -104,7 +104,10 @@ def excerpt_batch(songs: list, tatums: int, batch: int, rng: np.random.Generator
         for s, g, b in zip(chosen, grids, begin)
     ]
     scores = [torch.as_tensor(s.score[a : a + tatums].astype(np.float32)) for s, a in zip(chosen, first)]
-    pad = lambda xs: nn.utils.rnn.pad_sequence(xs, batch_first=True)
+
+    def pad(xs):
+        return nn.utils.rnn.pad_sequence(xs, batch_first=True)
+
     return dict(
         tatum_batch(grids, np.array(begin) / FPS),
         features=pad(parts),
@@ -198,7 +201,7 @@ def train_legs(
     watch: Callable | None = None,  # Called with the row of each leg
     name: str = 'model',
 ) -> pd.DataFrame:  # step, the parts of the loss, f1, seconds of processor time
-    "Train with AdamW in legs of `config.every` steps, each with random numbers of its own; keep the weights with the best validation F; go on after a kill."
+    "Train in legs of `config.every` steps with random numbers of their own; keep the best weights; resume."
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, eps=config.epsilon
     )
@@ -232,7 +235,8 @@ def _leg(model, optimizer, step, config, first, name):
         loss, parts = step(rng, generator)
         if not torch.isfinite(loss):
             raise DrumnbError(
-                f'the loss is {loss.item()} at step {at + 1}: lower learning_rate (now {config.learning_rate:g}) or alpha (now {config.alpha:g})'
+                f'the loss is {loss.item()} at step {at + 1}: lower learning_rate '
+                f'(now {config.learning_rate:g}) or alpha (now {config.alpha:g})'
             )
         optimizer.zero_grad()
         loss.backward()
@@ -258,7 +262,10 @@ def _restore(path, model, optimizer, config):  # best weights, rows so far
         info['config'] == asdict(config),
         f'{path}: holds a training with other settings; choose another folder, or delete it to start afresh',
     )
-    part = lambda name: {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + '/')}
+
+    def part(name):
+        return {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + '/')}
+
     model.load_state_dict(part('model'))
     moments = {i: part(f'optimizer.{i}') for i, _ in enumerate(model.parameters())}
     optimizer.load_state_dict(dict(state=moments, param_groups=optimizer.state_dict()['param_groups']))
@@ -292,10 +299,13 @@ def train_tatum_model(
     if config.alpha and language is None:
         raise DrumnbError(f'alpha={config.alpha} needs a language model; give one, or set alpha to 0')
     language = None if language is None else freeze(language)
-    step = lambda rng, generator: tatum_step(
-        model, excerpt_batch(train, config.tatums, config.batch, rng), config, language, generator
-    )
-    validate = lambda: score_songs(predictor(model), validation, config.threshold)
+
+    def step(rng, generator):
+        return tatum_step(model, excerpt_batch(train, config.tatums, config.batch, rng), config, language, generator)
+
+    def validate():
+        return score_songs(predictor(model), validation, config.threshold)
+
     return train_legs(model, step, validate, config, folder, watch, 'tatum model')
 
 # %% ../../nbs/54_regularised_training.ipynb #95b3899a
@@ -371,7 +381,9 @@ def train_frame_model(
         loss = frame_loss(model(x), y)
         return loss, dict(transcription=loss.item())
 
-    validate = lambda: score_songs(frame_predictor(model, vocabulary), validation, 1, vocabulary)
+    def validate():
+        return score_songs(frame_predictor(model, vocabulary), validation, 1, vocabulary)
+
     return train_legs(model, step, validate, config, folder, watch, 'frame model')
 
 # %% ../../nbs/54_regularised_training.ipynb #479d8a4d
