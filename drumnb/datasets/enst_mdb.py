@@ -170,15 +170,21 @@ class ENSTDrums(Dataset):
             **rest,
         )
 
-    def load_stems(self, track):
-        stems = {k: audio.load(p) for k, p in self.files(track).items() if k != 'annotation'}
-        return {k: fit_length(x, len(stems['drums'])) for k, x in stems.items()}
+# %% ../../nbs/33_enst_mdb.ipynb #c4c12058
+@patch
+def load_stems(self: ENSTDrums, track):
+    stems = {k: audio.load(p) for k, p in self.files(track).items() if k != 'annotation'}
+    return {k: fit_length(x, len(stems['drums'])) for k, x in stems.items()}
 
-    def load_audio(self, track):
-        return sum(self.load_stems(track).values())
 
-    def load_onsets(self, track, vocabulary=DRUMS5):
-        return read_labels(self.files(track)['annotation'], 'enst', vocabulary)
+@patch
+def load_audio(self: ENSTDrums, track):
+    return sum(self.load_stems(track).values())
+
+
+@patch
+def load_onsets(self: ENSTDrums, track, vocabulary=DRUMS5):
+    return read_labels(self.files(track)['annotation'], 'enst', vocabulary)
 
 # %% ../../nbs/33_enst_mdb.ipynb #2c90ace4
 @register

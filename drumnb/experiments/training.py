@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..core import DrumnbError, atomic_path, content_key, progress, require, require_positive
+from ..core import DrumnbError, atomic_path, content_key, progress, require, require_positive, use_style
 
 # %% ../../nbs/42_training.ipynb #f02d6b34
 def weighted_bce(

@@ -619,6 +619,22 @@ def find_weights(exp: TatumExperiment, train: list, validation: list) -> tuple: 
     trials = [dict(t.params, f1=t.value) for t in study.trials]
     return study.best_params['alpha'], study.best_params['gamma'], trials
 
+# %% ../../nbs/56_tatum_experiments.ipynb #44cddb15
+def _note_step(folder, steps, row):
+    note_status(folder, f"step {row['step']}/{steps}, validation F {row['f1']:.3f}")
+
+
+def keep_tatum_model(exp: TatumExperiment, folder: Path, model: nn.Module, normaliser: Normaliser):
+    "Save the model with all that transcription needs of it."
+    save_tatum_model(
+        folder / 'model.safetensors',
+        model,
+        normaliser=normaliser.to_dict(),
+        features=exp.features.spec.to_dict(),
+        vocabulary=list(exp.data.vocabulary),
+        threshold=DELTA,
+    )
+
 # %% ../../nbs/56_tatum_experiments.ipynb #f36785b7
 @patch
 def train_and_score(
@@ -652,22 +668,6 @@ def train_and_score(
     )
     told = describe_tatum(self, chosen, model, history, stores) | about
     return Result(self.study, self.run, finish_rows(self, rows, alpha, gamma), told)
-
-
-def _note_step(folder, steps, row):
-    note_status(folder, f"step {row['step']}/{steps}, validation F {row['f1']:.3f}")
-
-
-def keep_tatum_model(exp: TatumExperiment, folder: Path, model: nn.Module, normaliser: Normaliser):
-    "Save the model with all that transcription needs of it."
-    save_tatum_model(
-        folder / 'model.safetensors',
-        model,
-        normaliser=normaliser.to_dict(),
-        features=exp.features.spec.to_dict(),
-        vocabulary=list(exp.data.vocabulary),
-        threshold=DELTA,
-    )
 
 
 register_task(TatumExperiment, tatum_experiment)
