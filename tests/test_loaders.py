@@ -209,6 +209,10 @@ def test_unannotated_drums_are_not_scored(monkeypatch):
     loud[50] = loud[100] = 1.0  # hears all five drums twice
     monkeypatch.setattr(experiment, 'store_activations', lambda *a: loud)
     rows = experiment.score_model(
-        recipes.Experiment(protocols=('onset@50',)), None, None, {'toy': SimpleNamespace(entries=[entry])}, 0.5
+        recipes.Experiment(decoding=recipes.Decoding(protocols=('onset@50',))),
+        None,
+        None,
+        {'toy': SimpleNamespace(entries=[entry])},
+        0.5,
     )
     assert sorted(rows['drum']) == ['KD', 'SD'] and rows[['tp', 'fp', 'fn']].sum().tolist() == [2, 2, 0]
