@@ -14,7 +14,7 @@ import numpy as np
 from .core import DrumnbError, progress
 from .audio import SAMPLE_RATE
 from .drums import ARTICULATIONS, DRUMS5, drum_table
-from .kits import GROUPS, LEVELS, Kit, choked, find_kits, one_set, random_curve
+from .kits import GROUPS, LEVELS, STAND_INS, Kit, choked, find_kits, one_set, random_curve
 from .onsets import Hits, Onsets
 from .spectrograms import FPS, HOP, N_FFT
 
@@ -39,8 +39,10 @@ def band_stroke(shot, # A `kits.OneShot`
     loud = np.flatnonzero(bands.max((0, 2)) > floor*bands.max())
     return BandStroke(np.ascontiguousarray(bands[:, :loud[-1] + 1 if len(loud) else 1]), shot.velocity, float(np.sum(x.astype(np.float64)**2))/SAMPLE_RATE)
 
-def band_kit(kit: Kit, spec) -> dict: # articulation → tuple of `BandStroke`
+def band_kit(kit: Kit, spec, exact: bool = False # Without stand-ins for what the kit lacks
+) -> dict: # articulation → tuple of `BandStroke`
     "All strokes of a kit in a filter bank."
+    if exact: return {a: tuple(band_stroke(s, spec) for s in kit.shots[a][:12]) for a in LEVELS if kit.shots.get(a)}
     return {a: tuple(band_stroke(s, spec) for s in kit.strokes(a)[:12]) for a in LEVELS if kit.strokes(a)}
 
 # %% ../nbs/19_band_kits.ipynb #96555e67
@@ -58,6 +60,14 @@ class Sampling:
     rattle: float = 0.           # Chance of each of `ANSWERS` in a crop
     plates: float = 0.           # Chance of each of `PLATES` in a crop
     sends: float = 0.            # Share of crops whose skins are sent into an effect of their own
+    real: float = 0.             # Share of crops played on the real kits of the pack (`DRUMNB_KITS`), of these .55 on kits with several microphones, .37 with one, .08 on machines
+    snares: float = 0.           # Share of crops whose snare is one of the pack's single snares
+    bare: float = 0.             # Share of crops without hi-hats that coincide with kick or snare
+    double: float = 0.           # Share of crops with fast runs on the kick
+    pairs: float = 0.            # Share of crops in which kicks are added under most snares
+    crashes: float = 0.          # Share of crops with crashes added, on kicks, on snares and alone
+    floor: float = 0.            # Share of crops whose hi-hat pattern is played on the floor tom
+    distractors: float = 0.      # Share of crops with hand percussion that has no label
 
 SENT = dict(kick=.5, snare=.9, toms=.9)  # Chance that an instrument is sent into the effect of its crop, where there is one
 TUNING = dict(kick=2., snare=2.5, toms=4., hats=1.5, ride=1.5, crash=1.5, small=2.)  # bands, a semitone each above 400 Hz
@@ -133,6 +143,10 @@ class BandHits:
         keep = (drums >= 0) & (self.times >= 0)
         return Onsets.make(self.times[keep], drums[keep], self.velocities[keep], tuple(vocabulary))
 
+FULL_KIT = dict(snare_rim='snare', tom_low='tom_mid', splash='crash', china='crash')  # articulations that count as another of the full kit
+ARTICULATED = ('kick', 'snare', 'sidestick', 'hat_closed', 'hat_open', 'hat_pedal', 'tom_high', 'tom_mid', 'tom_floor', 'ride', 'ride_bell', 'crash')
+DISTRACTORS = ('clap', 'cowbell', 'tambourine')  # they are played and have no label
+
 @lru_cache
 def _class_of(vocabulary):
     "(articulations,) index of each articulation's drum, -1 for none."
@@ -140,6 +154,8 @@ def _class_of(vocabulary):
     table = drum_table().dropna(subset='class5').drop_duplicates('articulation').set_index('articulation')
     def drum(a):
         if a not in table.index: return -1
+        if a in vocabulary: return vocabulary.index(a)
+        if FULL_KIT.get(a) in vocabulary: return vocabulary.index(FULL_KIT[a])
         return next((i for i, d in enumerate(vocabulary) if d == table.class8[a] or reduce_drum(table.class8[a], (d,)) == d), -1)
     return np.array([drum(a) for a in ARTICULATIONS])
 
@@ -261,17 +277,35 @@ class BandSampler:
     ):
         self.spec, self.settings, self.split = spec, settings, split
         refs = [] if kits else find_kits(split, settings.kits)
-        self.kits = kits or [band_kit(r.load(), spec) for r in progress(refs, 'kits in bands', leave=False)]
+        self.kits = kits or [band_kit(r.load(), spec, bool(settings.real)) for r in progress(refs, 'kits in bands', leave=False)]
         made = np.array([r.maker == 'procedural' for r in refs] or [True]*len(self.kits))
         self.pools = [p for p in (np.flatnonzero(~made), np.flatnonzero(made)) if len(p)]
         if not self.pools: raise DrumnbError(f'kits={settings.kits!r}: no kit found to play on')
+        self.real, self.snares, self.percussion = [], [], []
+        if settings.real: self.load_pack()
+
+    def load_pack(self):
+        "The pack of real kits, its single snares and its percussion."
+        import os
+        from pathlib import Path
+        from .microphones import packed_kits, percussion_pack, snare_pack
+        home = Path(os.environ['DRUMNB_PACK'])
+        kits = packed_kits(home, self.spec, self.split)
+        self.real = [g for g in ([k for k in kits if k.several], [k for k in kits if not k.several and not k.machine], [k for k in kits if k.machine])]
+        if self.split == 'train':
+            self.snares = list(snare_pack(home, self.spec).values()) if self.settings.snares else []
+            self.percussion = list(percussion_pack(home, self.spec).values()) if self.settings.distractors else []
 
     def draw_speed(self, rng) -> float:
         "How much faster than written a crop is played."
         return float(np.exp(rng.normal(0, .08*self.settings.score)))
 
     def draw_kits(self, rng) -> list:
-        "One to three kits, all sampled or all computed."
+        "One to three kits, all real, all sampled or all computed."
+        if self.real and rng.random() < self.settings.real:
+            some = [(g, p) for g, p in zip(self.real, (.55, .37, .08)) if g]
+            pool = some[rng.choice(len(some), p=np.array([p for _, p in some])/sum(p for _, p in some))][0]
+            return [pool[i].drawn(rng) for i in rng.choice(len(pool), min(len(pool), int(rng.integers(1, 4))), replace=False)]
         pool = self.pools[0] if len(self.pools) == 1 or rng.random() < self.settings.sampled else self.pools[1]
         return [self.kits[i] for i in rng.choice(pool, min(len(pool), int(rng.integers(1, 4))), replace=False)]
 
@@ -294,17 +328,90 @@ def crop(self: BandSampler, hits: BandHits, # A whole performance
     "Play a crop of a performance on instruments drawn for it."
     s = self.settings
     speed = speed or self.draw_speed(rng)
-    varied = vary_score(hits, rng, s.score)
+    varied = edit_score(vary_score(hits, rng, s.score), rng, s)
+    kits = self.draw_kits(rng)
+    if s.real: varied = playable(varied, set().union(*kits))
     present = {ARTICULATIONS[i] for i in np.unique(varied.strokes)} | {a for _, a, _ in (ANSWERS if s.rattle else ()) + (PLATES if s.plates else ())}
-    voices = band_voices(self.draw_kits(rng), present, rng, s, self.spec.frequencies)
+    voices = band_voices(kits, present, rng, s, self.spec.frequencies)
+    if s.snares and self.snares and rng.random() < s.snares: self.other_snare(voices, rng)
     near = varied.between(start - 2.5/speed, start + (n/FPS + .1)/speed)
     near = BandHits((near.times - start)*speed, near.strokes, near.velocities)
     energy = play_bands(near, voices, n, self.spec.n_bins, rng)
     if s.rattle: energy += rattle_bands(near, voices, n, self.spec.frequencies, rng, s.rattle)
     if s.plates: energy += rattle_bands(near, voices, n, self.spec.frequencies, rng, s.plates, PLATES)
+    if s.distractors and self.percussion and rng.random() < s.distractors: energy += self.percussion_bands(n, rng)*np.float32(energy.sum())
     if rng.random() < s.room: energy = room_bands(energy, rng)
     before = energy.sum()
     if before > 0 and rng.random() < s.squeeze: energy = squeeze_bands(energy, rng); energy *= before/max(float(energy.sum()), 1e-20)
     return np.sqrt(energy)/np.float32(max(_loudness(varied, voices, seconds), 1e-6)), near
 
-BandSampler.crop = crop
+
+
+def other_snare(self, voices: dict, rng):
+    "Put a single snare of the pack in the place of the kit's."
+    from .microphones import draw_faders, faded
+    drum = self.snares[int(rng.integers(len(self.snares)))]
+    faders = draw_faders(rng, dict(over=0., close=0.))
+    for a in ('snare', 'snare_rim'):
+        if a in voices and a in drum: voices[a] = replace(voices[a], strokes=faded(drum[a], faders, rng))
+
+def percussion_bands(self, n: int, rng): # (n, bands) energy
+    "A pattern on hand percussion, at some level below drums whose energy sums to 1."
+    strokes = self.percussion[int(rng.integers(len(self.percussion)))]
+    voice = BandVoice(one_set(strokes, rng), random_curve(rng, self.spec.n_bins, 4., 7).astype(np.float32), int(rng.integers(-3, 4)), np.inf, np.zeros(self.spec.n_bins, np.float32), 1.)
+    period = rng.uniform(.1, .5)
+    times = np.arange(rng.uniform(-.5, .5), n/FPS, period)
+    times = times[rng.random(len(times)) < rng.uniform(.4, 1)] + 0.
+    hits = BandHits(times, np.full(len(times), _A['kick']), rng.uniform(.3, 1, len(times)).astype(np.float32))
+    energy = play_bands(hits, {'kick': voice}, n, self.spec.n_bins, rng)
+    return energy*np.float32(10**(rng.uniform(-18, 0)/10)/max(float(energy.sum()), 1e-9))
+
+def _inserted(hits: BandHits, times, stroke: int, velocities) -> BandHits:
+    "The hits with others of one articulation added; what would fall on one of its own strokes is left out."
+    times, velocities = np.asarray(times, float), np.asarray(velocities, np.float32)
+    own = hits.times[hits.strokes == stroke]
+    far = np.array([not len(own) or np.abs(own - t).min() > .04 for t in times], bool) if len(times) else np.zeros(0, bool)
+    t = np.concatenate([hits.times, times[far]]); order = np.argsort(t, kind='stable')
+    return BandHits(t[order], np.concatenate([hits.strokes, np.full(far.sum(), stroke)])[order], np.concatenate([hits.velocities, velocities[far]]).astype(np.float32)[order])
+
+def _on(hits, strokes): return np.flatnonzero(np.isin(hits.strokes, strokes))
+
+def playable(hits: BandHits, there: set) -> BandHits:
+    "The hits on the articulations that are there: others go to the nearest one, and fall silent where there is none."
+    strokes, keep = hits.strokes.copy(), np.ones(len(hits.strokes), bool)
+    for i in np.unique(hits.strokes):
+        a = ARTICULATIONS[i]
+        if a in there: continue
+        near = None if a in DISTRACTORS else next((o for o in STAND_INS.get(a, ()) if o in there and o not in DISTRACTORS), None)
+        if near is None: keep &= hits.strokes != i
+        else: strokes[hits.strokes == i] = _A[near]
+    return BandHits(hits.times[keep], strokes[keep], hits.velocities[keep])
+
+def edit_score(hits: BandHits, rng: np.random.Generator, s: Sampling) -> BandHits:
+    "What performances have too seldom: hats that leave kick and snare bare, fast kicks, kicks with snares, crashes, floor toms."
+    if s.bare and rng.random() < s.bare:
+        struck = hits.times[_on(hits, [_A['kick'], *_SNARES])]
+        hats = np.isin(hits.strokes, [*_HATS, _A['hat_pedal']])
+        at = np.searchsorted(struck, hits.times)
+        near = np.minimum(np.abs(hits.times - struck[np.clip(at, 0, max(len(struck) - 1, 0))]), np.abs(hits.times - struck[np.clip(at - 1, 0, max(len(struck) - 1, 0))])) < .03 if len(struck) else np.zeros(len(hats), bool)
+        keep = ~(hats & near)
+        hits = BandHits(hits.times[keep], hits.strokes[keep], hits.velocities[keep])
+    if s.double and rng.random() < s.double:
+        at, step = _on(hits, [_A['kick']]), rng.uniform(.055, .12)
+        first = at[rng.random(len(at)) < .5]
+        runs = [(hits.times[i] + step*np.arange(1, int(rng.integers(2, 9))), hits.velocities[i]) for i in first]
+        if runs: hits = _inserted(hits, np.concatenate([t for t, _ in runs]), _A['kick'], np.concatenate([np.full(len(t), v) for t, v in runs])*rng.uniform(.6, 1))
+    if s.pairs and rng.random() < s.pairs:
+        at = _on(hits, [_A['snare']]); at = at[rng.random(len(at)) < .8]
+        hits = _inserted(hits, hits.times[at] + rng.normal(0, .004, len(at)), _A['kick'], np.clip(hits.velocities[at]*rng.uniform(.5, 1.1), .1, 1))
+    if s.crashes and rng.random() < s.crashes:
+        at = _on(hits, [[_A['kick']], [_A['kick'], *_SNARES], [*_HATS, *_RIDES]][int(rng.integers(3))])
+        at = at[rng.random(len(at)) < rng.uniform(.1, .5)]
+        hits = _inserted(hits, hits.times[at] + rng.normal(0, .004, len(at)), _A['crash'], rng.uniform(.5, 1, len(at)))
+    if s.floor and rng.random() < s.floor:
+        strokes = hits.strokes.copy()
+        strokes[np.isin(strokes, _HATS)] = _A['tom_floor']
+        hits = BandHits(hits.times, strokes, hits.velocities)
+    return hits
+
+BandSampler.crop, BandSampler.other_snare, BandSampler.percussion_bands = crop, other_snare, percussion_bands

@@ -20,7 +20,8 @@ DRUMS8 = ('KD', 'SD', 'TT', 'HH', 'CR', 'RD', 'BL', 'CL')      # room for finer 
 VOCABULARIES = {'3': DRUMS3, '5': DRUMS5, '8': DRUMS8}
 
 NAMES = {'KD': 'kick drum', 'BD': 'bass drum', 'SD': 'snare drum', 'TT': 'toms', 'HH': 'hi-hat', 'CY': 'cymbals',
-         'CR': 'crash', 'RD': 'ride', 'BL': 'bells', 'CL': 'claves'}
+         'CR': 'crash', 'RD': 'ride', 'BL': 'bells', 'CL': 'claves',
+         **{a: a.replace('_', ' ') for a in ('kick', 'snare', 'sidestick', 'hat_closed', 'hat_open', 'hat_pedal', 'tom_high', 'tom_mid', 'tom_floor', 'ride', 'ride_bell', 'crash')}}
 COLORS = {'KD': '#0072B2', 'BD': '#0072B2', 'SD': '#D55E00', 'TT': '#009E73', 'HH': '#E69F00', 'CY': '#CC79A7',
           'CR': '#CC79A7', 'RD': '#56B4E9', 'BL': '#8C6BB1', 'CL': '#666666'}
 

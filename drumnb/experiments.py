@@ -28,8 +28,8 @@ from .core import (DrumnbError, atomic_path, cache_home, content_key, get_logger
                          results_home, runs_home, write_json)
 from .datasets.core import assert_disjoint_groups, dataset_names, get_dataset
 from .drums import vocabulary
-from .band_kits import BandSampler, Sampling
-from .frames import (Augmentation, BatchSource, FrameStore, Normaliser, Performance, SampledSource, Windows, fit_normaliser, frame_weights, prepare)
+from .band_kits import ARTICULATED, BandSampler, Sampling
+from .frames import (Augmentation, BatchSource, FrameStore, Normaliser, Performance, SampledSource, Windows, fit_normaliser, frame_weights, prepare, sampled_store)
 from .kits import find_kits, kits_fingerprint
 from .inference import (GRID, Calibration, VelocityModel, activations, choose_threshold, cross_check, decode, fit_outputs, judge_outputs,
                               outputs_report, score_activations)
@@ -98,6 +98,11 @@ PROFILES = {
                   windows=dict(mode='crops', frames=200, batch=16, batches=100, rare=.3), augmentation=dict(alone=.05, snr=[-7., 6.], gain=1., equaliser=1.),
                   training=dict(learning_rate=3e-3, schedule='cosine', stop_after=0, ema=0.998, grad_norm=1.0), model=_SMALL),
     'full': dict(epochs=100, windows=dict(frames=400, batch=128), training=dict(learning_rate=1e-3, schedule='plateau', stop_after=10), model=_LARGE),
+    'ear-1': {**(_ear := _recordings('all', 'all', 20, 500, 192)), 'init': 'drumnb-5', 'limit': dict(accompaniment='2 h'), 'validation': ('groove:dtd', 'synthetic'), 'test': ('synthetic:test=12,seconds=30',), 'study': 'ear',
+              'accompaniment': (*_ear['accompaniment'], 'music'),
+              'sampling': dict(kits='all', rattle=.7, sends=.15, real=.6, snares=.25, bare=.11, double=.04, pairs=.2, crashes=.1, floor=.05, distractors=.08),
+              'augmentation': dict(gain=3., equaliser=3., roll=2, alone=.2, snr=[-10., 12.], together=.5, music=.6, drumless=.13, dense=.25, chain=.12),
+              'windows': {**_ear['windows'], 'full_kit': True}, 'training': {**_ear['training'], 'learning_rate': 1.5e-3, 'checkpoint_steps': 250}},
     'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500, 192),
 }
 
@@ -132,6 +137,7 @@ class Experiment:
     workers: int = 1                               # Processes that prepare features
     threads: int = 0                               # Of torch; 0 leaves it as it is
     device: str = 'auto'                           # 'cpu', 'cuda', …
+    init: str = ''                                 # Shipped weights to begin from
 
 # %% ../nbs/32_experiments.ipynb #e5342517
 WHERE = ('allow_skips', 'study', 'workers', 'threads', 'device')  # settings that cannot change the result
@@ -139,7 +145,7 @@ RECIPE = 1  # raised when a change of code makes older results incomparable
 
 def config_of(exp: Experiment) -> dict:
     "The settings that a result depends on, as plain JSON values."
-    return json.loads(json.dumps({f.name: getattr(exp, f.name) for f in fields(exp) if f.name not in WHERE}))
+    return json.loads(json.dumps({f.name: getattr(exp, f.name) for f in fields(exp) if f.name not in WHERE and (f.name != 'init' or exp.init)}))
 
 def key_of(exp: Experiment) -> str:
     "Twelve digits that change when any setting does."
@@ -202,12 +208,14 @@ def resolve(exp: Experiment) -> Experiment:
     training = {k: v for k, v in asdict(train_config(exp)).items() if k not in elsewhere}
     model = {k: v for k, v in build_model(exp).config.items() if k not in ('n_bins', 'n_drums')}
     return replace(exp, vocabulary=drum_vocabulary(exp.vocabulary), features=feature_spec(exp.features).to_dict(), model=model,
-                   training=training, windows=asdict(Windows(**exp.windows)), picking=asdict(PeakPicking(**exp.picking)),
-                   augmentation=asdict(Augmentation(**exp.augmentation)) if exp.mixing or exp.sampling else {}, sampling=_sampling(exp) if exp.sampling else {})
+                   training=training, windows=_written(Windows(**exp.windows), ('full_kit',)), picking=asdict(PeakPicking(**exp.picking)),
+                   augmentation=_written(Augmentation(**exp.augmentation), ('music', 'drumless', 'dense', 'chain')) if exp.mixing or exp.sampling else {}, sampling=_sampling(exp) if exp.sampling else {})
 
 def _sampling(exp):
     "Settings of the sampler; those that came later are written only where they do something, so that earlier runs keep their keys."
-    return {k: v for k, v in asdict(Sampling(**exp.sampling)).items() if v or k not in ('plates', 'sends')}
+    return _written(Sampling(**exp.sampling), ('plates', 'sends', 'real', 'snares', 'bare', 'double', 'pairs', 'crashes', 'floor', 'distractors'))
+
+def _written(settings, later): return {k: v for k, v in asdict(settings).items() if v or k not in later}
 
 def train_config(exp: Experiment) -> TrainConfig:
     "The settings of `fit` for an experiment."
@@ -215,7 +223,7 @@ def train_config(exp: Experiment) -> TrainConfig:
 
 def build_model(exp: Experiment):
     "The untrained model of an experiment; its first weights depend on the seed only."
-    return make_model(exp.architecture, seed=exp.seed, n_bins=feature_spec(exp.features).n_bins, n_drums=len(drum_vocabulary(exp.vocabulary)), **exp.model)
+    return make_model(exp.architecture, seed=exp.seed, n_bins=feature_spec(exp.features).n_bins, n_drums=len(drum_vocabulary(exp.vocabulary)) + (len(ARTICULATED) if exp.windows.get('full_kit') else 0), **exp.model)
 
 def drum_vocabulary(names): # () of codes, or of one size such as ('5',)
     return vocabulary(names[0] if len(names) == 1 and names[0].isdigit() else tuple(names))
@@ -429,7 +437,16 @@ def prepare_data(exp: Experiment, chosen: dict # From `all_tracks`
     joined = {role: [t for ts in sets.values() for t in ts] for role, sets in chosen.items()}
     train = get(joined[_learned(exp)], train_parts(exp))
     played = [Performance.of(t, exp.vocabulary) for t in joined['train']] if exp.sampling else ()
-    return RunData(train, get(joined['validation']), {name: get(ts) for name, ts in chosen['test'].items()}, data_fingerprint(chosen, exp), absent_tracks(exp), played)
+    return RunData(train, held_out(exp, joined, get) if exp.sampling.get('real') else get(joined['validation']), {name: get(ts) for name, ts in chosen['test'].items()}, data_fingerprint(chosen, exp), absent_tracks(exp), played)
+
+def held_out(exp: Experiment, joined: dict, get) -> FrameStore:
+    "Validation of a run that samples its drums: held-out performances on held-out kits over held-out recordings, 64 crops of 20 s, a tenth without drums."
+    sets = [get_dataset('music').tracks('validation'), get_dataset('synthetic:validation=24,seconds=20,band=all').tracks('validation')]
+    store, spec = get([t for ts in sets for t in ts], ('accompaniment',)), feature_spec(exp.features)
+    sampler = BandSampler(spec, Sampling(kits='all', real=.8, rattle=.7), 'validation')
+    played = [Performance.of(t, exp.vocabulary) for t in joined['validation']]
+    source = SampledSource(played, sampler, store, Windows(mode='crops', frames=2000, batch=8, full_kit=True), Augmentation(alone=.25, snr=(-6., 6.), gain=1., equaliser=2., music=.7, drumless=.1), seed=0)
+    return sampled_store(source, cache_home()/'held-out', 64)
 
 def _learned(exp): return 'accompaniment' if exp.sampling else 'train'  # the role whose sound is prepared for training
 
@@ -451,8 +468,24 @@ def make_source(exp: Experiment, data: RunData) -> BatchSource: # With its norma
         source = SampledSource(data.played, sampler, data.train, Windows(**exp.windows), Augmentation(**exp.augmentation), seed=exp.seed, proportions=exp.proportions or None)
     else: source = BatchSource(data.train, Windows(**exp.windows), Augmentation(**exp.augmentation) if exp.mixing else None,
                                seed=exp.seed, proportions=exp.proportions or None)
-    source.normaliser = fit_normaliser(source)
+    source.normaliser = initial(exp)[1] if exp.init else fit_normaliser(source)
     return source
+
+def initial(exp: Experiment): # state of the weights, normaliser
+    "What a run begins from."
+    from .transcribe import load_transcriber
+    from .transcribe import shipped_weights
+    ear = load_transcriber(next(p for p in shipped_weights() if p.stem == exp.init))
+    return ear.model.state_dict(), ear.normaliser
+
+def begin(exp: Experiment, model):
+    "Put the weights that a run begins from into its model, as far as they fit: outputs that are new stay as drawn."
+    import torch
+    state = model.state_dict()
+    with torch.no_grad():
+        for k, v in initial(exp)[0].items():
+            at = tuple(slice(0, n) for n in v.shape)
+            state[k][at].copy_(v) if v.ndim else state[k].copy_(v)
 
 # %% ../nbs/32_experiments.ipynb #e8127a51
 def make_validate(exp: Experiment, store: FrameStore, # Of the validation part
@@ -468,7 +501,7 @@ def make_validate(exp: Experiment, store: FrameStore, # Of the validation part
 def store_activations(model, store: FrameStore, i: int, # Which track
     normaliser: Normaliser, device: str = 'auto') -> np.ndarray: # (T, K) probabilities
     "The activations of one prepared track."
-    return activations(model, normaliser(store.features(i)), device=pick_device(device))
+    return activations(model, normaliser(store.features(i)), device=pick_device(device))[:, :len(store[i].onsets.vocabulary)]
 
 def picked(exp: Experiment, probabilities: np.ndarray, # (T, K)
     threshold: float|tuple) -> Onsets:
@@ -495,6 +528,7 @@ def train_model(exp: Experiment, data: RunData,
     clock, start = folder/'seconds.json', time.monotonic()
     before = read_json(clock) if clock.exists() else 0.0
     model = build_model(exp)
+    if exp.init: begin(exp, model)
     bar, said = progress_callback(exp.epochs*len(source), exp.run), [0.0]
     def on_step(at):
         bar['on_step'](at)

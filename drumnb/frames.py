@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from .core import DrumnbError, atomic_path, cache_home, content_key, progress, read_json, rng_for, write_json
 from .audio import rms
-from .band_kits import BandHits, BandSampler
-from .drums import DRUMS5, reduce_drum
+from .band_kits import ARTICULATED, DISTRACTORS, BandHits, BandSampler
+from .drums import ARTICULATIONS, DRUMS5, reduce_drum
 from .onsets import Onsets, to_targets
 from .spectrograms import FPS, SPEC_VERSION, feature_spec
 
@@ -244,6 +244,10 @@ class Augmentation:
     roll: int = 0                 # Shift by up to so many bands, separately for drums and rest
     together: float = 0.          # Share of the crops of performances with an accompaniment of their own that play in time with it; others get any stretch of any
     knots: int = 7                # Independent points of the curve
+    music: float = 0.             # Share of accompaniments from recordings without drums (data set `music`), where there are any
+    drumless: float = 0.          # Share of crops whose drums are silent
+    dense: float = 0.             # Share of accompaniments that are two at once
+    chain: float = 0.             # Share of crops that went through a poor recording chain: low-pass, hiss, compression
 
 # %% ../nbs/29_frames.ipynb #e0920d0c
 def _curves(rng, n, bins, spread, knots):
@@ -261,18 +265,41 @@ def _rolled(x, shifts):
 
 def mix_windows(drums: np.ndarray, # (B, T, F) magnitudes, each scaled so that its track has RMS 1
     rest: np.ndarray, # (B, T, F) the same of accompaniments
-    rng: np.random.Generator, a: Augmentation, level: float|None # RMS of the mixture; None: about 0.1
+    rng: np.random.Generator, a: Augmentation, level: float|None, # RMS of the mixture; None: about 0.1
+    silent=False # (B,) drums that are silent: the accompaniment is then heard in any case
 ) -> np.ndarray: # (B, T, F) magnitudes of the mixtures
     "Mix drums and accompaniment in the filter bank and vary both."
     n, bins = len(drums), drums.shape[2]
-    g = np.where(rng.random(n) < a.alone, 0., 10**(-rng.uniform(*a.snr, n)/20))
+    g = np.where((rng.random(n) < a.alone) & ~np.asarray(silent), 0., 10**(-rng.uniform(*a.snr, n)/20))
     parts = []
     for x in (drums, rest):
         x = _rolled(x, rng.integers(-a.roll, a.roll + 1, n))
         parts.append(x*_curves(rng, n, bins, a.equaliser, a.knots))
-    total = (level or .1)/np.sqrt(1 + g**2)*10**(rng.normal(0, a.gain, n)/20)
+    heard = np.where(silent, 0., 1.)
+    g = np.where(silent, 1., g)
+    total = (level or .1)/np.sqrt(heard + g**2)*10**(rng.normal(0, a.gain, n)/20)
     column = lambda v: v.astype(np.float32)[:, None, None]
-    return np.sqrt(parts[0]**2 + (column(g)*parts[1])**2)*column(total)
+    return np.sqrt((column(heard)*parts[0])**2 + (column(g)*parts[1])**2)*column(total)
+
+def record(x: np.ndarray, # (B, T, F) magnitudes
+    rng: np.random.Generator, chance: float, frequencies: np.ndarray # (F,) Hz
+) -> np.ndarray:
+    "Some windows as poor chains record them: band limits, hiss, compression."
+    from .band_kits import squeeze_bands
+    x = x.copy()
+    for i in np.flatnonzero(rng.random(len(x)) < chance):
+        if rng.random() < .6:
+            cut = np.exp(rng.uniform(np.log(6000), np.log(16000)))
+            x[i] *= (1/np.sqrt(1 + (frequencies/cut)**(2*rng.integers(6, 24)))).astype(np.float32)
+        if rng.random() < .4:
+            before = float(np.square(x[i]).sum())
+            e = squeeze_bands(np.square(x[i]), rng)
+            x[i] = np.sqrt(e*np.float32(before/max(float(e.sum()), 1e-12)))
+        if rng.random() < .5:
+            widths = np.gradient(frequencies)/np.sum(np.gradient(frequencies))
+            level = float(np.square(x[i]).sum()/len(x[i]))*10**(rng.uniform(-50, -20)/10)
+            x[i] = np.sqrt(np.square(x[i]) + (level*widths*rng.exponential(1., x[i].shape)).astype(np.float32))
+    return x
 
 # %% ../nbs/29_frames.ipynb #139afcae
 @dataclass(frozen=True, eq=False)
@@ -311,6 +338,7 @@ class Windows:
     shuffle: bool = True            # Order of 'every'
     neighbours: float = .5          # Target beside an onset
     weighting: str = 'infrequency'  # Of frames: 'infrequency' or 'none'
+    full_kit: bool = False          # Targets of the articulations of the full kit after those of the vocabulary; distractors have no label
 
     def __post_init__(self):
         if self.mode not in ('every', 'crops'): raise DrumnbError(f"windows mode {self.mode!r}: use 'every' or 'crops'")
@@ -469,15 +497,25 @@ class SampledSource(BatchSource):
         return self.maps[i]
 
 # %% ../nbs/29_frames.ipynb #e377083f
-def _company(self, rng, n, own):
+def _company(self, rng, n, own, silent):
     "(B, T, F) stretches of accompaniments at a loudness of 1: in time with the drums where `own` says which, or any, a little faster or slower."
-    out = []
-    for i, place in zip(rng.choice(len(self.accompaniments), self.windows.batch), own):
-        i, first, speed = place or (i, None, np.exp(rng.normal(0, .08)))
+    out, a = [], self.augmentation
+    real = np.array([i for i, e in enumerate(self.accompaniments.entries) if e.dataset.startswith('music')])
+    made = np.setdiff1d(np.arange(len(self.accompaniments)), real)
+    def stretch(i, first, speed):
         entry, length = self.accompaniments[i], int(n*speed) + 2
         if first is None: first = int(rng.integers(0, max(entry.frames - length, 1)))
         x = read_window(self._map(i, 'accompaniment'), first, length)
-        out.append(x[(np.arange(n)*speed).astype(int)]/np.float32(entry.rms['accompaniment'] or 1))
+        return x[(np.arange(n)*speed).astype(int)]/np.float32(entry.rms['accompaniment'] or 1)
+    def any_of(quiet=False):
+        pool = real if len(real) and rng.random() < (max(a.music, .8) if quiet else a.music) else made if len(made) else real
+        return stretch(pool[int(rng.integers(len(pool)))], None, np.exp(rng.normal(0, .08)))
+    for place, quiet in zip(own, silent):
+        x = stretch(*place) if place and not quiet and not (len(real) and rng.random() < a.music) else any_of(quiet)
+        if a.dense and rng.random() < a.dense:
+            g = np.float32(10**(rng.uniform(-9, 3)/20))
+            x = np.sqrt(np.square(x) + np.square(g*any_of(quiet)))/np.sqrt(1 + g*g)
+        out.append(x)
     return np.stack(out)
 
 def _song(x): # what a performance and the accompaniment written for it have in common, whatever options their data sets were given
@@ -495,18 +533,30 @@ def _sampled_batches(self, epoch: int # Counts from 0; part of the seed
     "Yield dictionaries of torch tensors, as `BatchSource.batches`."
     rng, w = rng_for('sampled batches', self.seed, epoch), self.windows
     for _ in range(w.batches):
-        played, own = [], []
-        for i, s in self._crops(rng):
-            speed, place = self._together(rng, i, s)
-            own.append(place); played.append(self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng, speed))
+        played, own, silent = self._played(rng)
         y = np.stack([_sampled_targets(h, w, self.vocabulary) for _, h in played])
-        x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames, own), rng, self.augmentation, self.sampler.spec.rms)
+        y[silent] = 0
+        x = mix_windows(np.stack([d for d, _ in played]), self._company(rng, w.frames, own, silent), rng, self.augmentation, self.sampler.spec.rms, silent)
+        if self.augmentation.chain: x = record(x, rng, self.augmentation.chain, self.sampler.spec.frequencies)
         yield self._as_batch(self.sampler.spec.compress(x), y)
+
+def _played(self, rng):
+    "Crops of one batch: (magnitudes, hits) of each, where its own accompaniment plays, and whether its drums shall be silent."
+    played, own, w = [], [], self.windows
+    for i, s in self._crops(rng):
+        speed, place = self._together(rng, i, s)
+        own.append(place); played.append(self.sampler.crop(self.store[i].hits, self.store[i].seconds, s/FPS, w.frames, rng, speed))
+    return played, own, rng.random(len(played)) < self.augmentation.drumless
 
 def _sampled_targets(hits, windows, vocabulary):
     "(T, K) targets of a crop; onsets hold no times below zero, so it is looked at two frames later."
-    return window_targets(replace(hits, times=hits.times + 2/FPS).onsets(vocabulary), 2, windows.frames, windows.neighbours)
+    hits = replace(hits, times=hits.times + 2/FPS)
+    if not windows.full_kit: return window_targets(hits.onsets(vocabulary), 2, windows.frames, windows.neighbours)
+    keep = ~np.isin(hits.strokes, [ARTICULATIONS.index(d) for d in DISTRACTORS])
+    hits = BandHits(hits.times[keep], hits.strokes[keep], hits.velocities[keep])
+    return np.concatenate([window_targets(hits.onsets(v), 2, windows.frames, windows.neighbours) for v in (vocabulary, ARTICULATED)], 1)
 
+SampledSource._played = _played
 SampledSource._company, SampledSource._together, SampledSource.batches = _company, _together, _sampled_batches
 
 # %% ../nbs/29_frames.ipynb #e2da1631
@@ -532,3 +582,19 @@ def prefetch(batches, # An iterable
             if isinstance(item, BaseException): raise item
             yield item
     finally: stop.set()
+
+def sampled_store(source: SampledSource, # Of held-out performances, kits and accompaniments
+    folder: Path, n: int, name: str = 'held-out') -> FrameStore:
+    "`n` crops of a source as prepared tracks, for validation: their magnitudes lie in `folder`."
+    entries, rng, w, spec = [], rng_for('sampled store', source.seed, n), source.windows, source.sampler.spec
+    folder.mkdir(parents=True, exist_ok=True)
+    for b in range(-(-n//w.batch)):
+        played, own, silent = source._played(rng)
+        x = mix_windows(np.stack([d for d, _ in played]), source._company(rng, w.frames, own, silent), rng, source.augmentation, spec.rms, silent)
+        for k, (one, (_, hits), quiet) in enumerate(zip(x, played, silent)):
+            path = folder/f'{b:03d}-{k:02d}.npy'
+            with atomic_path(path) as tmp, open(tmp, 'wb') as f: np.save(f, np.minimum(one, 6e4).astype(np.float16))
+            keep = ~np.isin(hits.strokes, [ARTICULATIONS.index(d) for d in DISTRACTORS]) & (hits.times >= 0) & (hits.times < w.frames/FPS) & (not quiet)
+            onsets = BandHits(hits.times[keep], hits.strokes[keep], hits.velocities[keep]).onsets(source.vocabulary)
+            entries.append(Entry(f'crop-{b:03d}-{k:02d}', name, 'validation', w.frames, {'mix': path}, {'mix': spec.rms or .1}, onsets, (str(path),)))
+    return FrameStore(entries[:n], spec)

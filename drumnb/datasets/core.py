@@ -329,6 +329,7 @@ MODULES = {  # name of the data set → module that registers it
     'adtof_yt': 'drumnb.datasets.adtof_yt',
     'sadtp': 'drumnb.datasets.sadtp',
     'rwc': 'drumnb.datasets.rwc',
+    'music': 'drumnb.datasets.music',
 }
 _registered = {}
 
