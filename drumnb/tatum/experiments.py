@@ -521,9 +521,9 @@ def song_rows(
 ) -> pd.DataFrame:
     "Counts at the tatum level and in seconds, and the surprise of language models in nats."
     rows = tatum_counts(song.score, estimate, vocabulary).assign(protocol='tatum', window_ms=0, tatums=len(song.grid))
-    for kind, judge in judges.items():
+    for kind, language in judges.items():
         for name, score in (('nats', estimate), ('reference_nats', song.score)):
-            rows[f'{name}_{kind}'] = log_losses(judge, [score])[0, :-1].round(3)
+            rows[f'{name}_{kind}'] = log_losses(language, [score])[0, :-1].round(3)
     seconds = count(song.onsets, to_onsets(estimate, song.grid, vocabulary), 0.05, 'onset', duration).assign(
         protocol='onset', window_ms=50
     )
