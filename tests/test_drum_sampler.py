@@ -14,7 +14,6 @@ from drumnb.experiments.features import Entry, FrameStore
 from drumnb.onsets import Hits
 from drumnb.rendering.drum_parts import compose_part
 from drumnb.rendering.drum_sampler import (
-    CYMBAL_BLEED,
     BandHits,
     BandStroke,
     BandVoice,
@@ -34,7 +33,7 @@ from drumnb.spectrograms import FPS, LogSpec
 
 SPEC = LogSpec()
 CODE = {a: i for i, a in enumerate(ARTICULATIONS)}
-PLAIN = Sampling(score=0, room=0, squeeze=0)
+PLAIN = Sampling(score=0, room=0, compression=0)
 
 
 @pytest.fixture(scope='module')
@@ -97,28 +96,9 @@ def test_drums_resonate_when_something_is_struck_and_leave_the_labels(kits):
     assert not resonance_bands(hits_of((0.5, 'ride', 1.0)), voices, 150, SPEC.frequencies, rng, 1.0).any()
     hits, crop = hits_of((1.0, 'kick', 0.9), (1.5, 'snare', 0.9)), dict(seconds=3.0, start=0.0, n=250, speed=1.0)
     alone, together = (
-        DrumSampler(SPEC, replace(PLAIN, rattle=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[1]
-        for share in (0.0, 1.0)
-    )
-    assert alone.onsets().equals(together.onsets())
-
-
-def test_cymbal_bleed_is_softer_than_a_stroke(kits):
-    rng = rng_for('bleed')
-    voices = band_voices(kits, {'kick', 'snare', 'hat_closed', 'hat_open', 'ride'}, rng, PLAIN, SPEC.frequencies)
-    for struck in ('kick', 'snare'):
-        own = min(
-            play_bands(hits_of((0.5, a, 1.0)), voices, 150, SPEC.n_bins, rng_for('own')).sum()
-            for (s, *_), a, _ in CYMBAL_BLEED
-            if s == struck
-        )
-        energy = resonance_bands(hits_of((0.5, struck, 1.0)), voices, 150, SPEC.frequencies, rng, 1.0, CYMBAL_BLEED)
-        assert energy[:45].max() == 0 and 0 < energy.sum() < 0.1 * own
-    hits, crop = hits_of((1.0, 'kick', 0.9), (1.5, 'snare', 0.9)), dict(seconds=3.0, start=0.0, n=250, speed=1.0)
-    alone, together = (
-        DrumSampler(SPEC, replace(PLAIN, plates=share, sends=share), kits=kits).crop(hits, rng=rng_for('crop'), **crop)[
-            1
-        ]
+        DrumSampler(SPEC, replace(PLAIN, resonance=share, effects_send=share), kits=kits).crop(
+            hits, rng=rng_for('crop'), **crop
+        )[1]
         for share in (0.0, 1.0)
     )
     assert alone.onsets().equals(together.onsets())
@@ -149,7 +129,7 @@ def test_cymbals_stay_dry(kits):
             kits,
             {'kick', 'snare', 'tom_low', 'hat_closed', 'ride', 'crash'},
             rng_for('sent', i),
-            replace(PLAIN, sends=1.0),
+            replace(PLAIN, effects_send=1.0),
             SPEC.frequencies,
         )
         assert not any(voices[a].send for a in ('hat_closed', 'ride', 'crash'))
@@ -241,7 +221,7 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
     other = replace(
         entry, track='other', arrays=dict(accompaniment=tmp_path / 'other.npy'), onsets=song.onsets.shift(1.0)
     )
-    company, silent = FrameStore([other, entry], SPEC), Sampling(room=0, squeeze=0)
+    company, silent = FrameStore([other, entry], SPEC), Sampling(room=0, compression=0)
     found = {}
     for together in (0.0, 1.0):
         source = SampledSource(

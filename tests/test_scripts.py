@@ -94,3 +94,20 @@ def test_a_figure_that_its_chapter_draws_otherwise_is_noticed(tmp_path):
         'figures/x.png: 100.0% of it differs from what nbs/01_a.ipynb draws; run `make figures`, look at it and '
         'commit it'
     ]
+
+
+def test_a_run_is_renewed_to_the_settings_of_today_and_keeps_its_key(tmp_path):
+    sys.path.insert(0, str(ROOT / 'scripts'))
+    import renew_runs
+
+    source = ROOT / 'results/recordings/crnn-groove.dtd+synthetic-s2-1b06a6a86c3c.json'
+    run, keys = tmp_path / source.name, tmp_path / 'keys.csv'
+    now = json.loads(source.read_text())
+    old = json.loads(source.read_text())
+    old['config']['windows']['rare'] = old['config']['windows'].pop('oversampling')
+    run.write_text(json.dumps(old))
+    keys.write_text('settings,key\n')
+    assert renew_runs.renew(run, keys) and not renew_runs.renew(run, keys)
+    assert json.loads(run.read_text()) == now
+    line = keys.read_text().splitlines()[1]
+    assert line.endswith(',1b06a6a86c3c') and line in (ROOT / 'drumnb/data/run_keys.csv').read_text().splitlines()

@@ -172,7 +172,7 @@ class Windows:
     mode: str = 'every'  # 'every': each window once an epoch; 'crops': random places
     batches: int = 100  # Batches an epoch, for 'crops'
     # Fraction of 'crops' around an onset, a drum ten times as rare drawn ten times as often
-    rare: float = 0.0
+    oversampling: float = 0.0
     weighting: str = 'infrequency'  # Of frames: 'infrequency' or 'none'
 
     def __post_init__(self):
@@ -226,7 +226,7 @@ class BatchSource:
 def _set_probabilities(self: BatchSource, proportions):
     "How likely a crop is of each track, and, where rare classes are oversampled, around an onset of each drum."
     self.probabilities = self._track_probabilities(proportions)
-    onsets = [self._onsets_of(d) for d in self.vocabulary] if self.windows.rare else []
+    onsets = [self._onsets_of(d) for d in self.vocabulary] if self.windows.oversampling else []
     self.onsets = [o for o in onsets if o]
     self.rarity = np.array([1 / len(o) for o in self.onsets])
     self.rarity /= self.rarity.sum() or 1
@@ -254,7 +254,7 @@ def _crops(self: BatchSource, rng):
     "(track, start) of one batch of random windows."
     n, out = self.windows.frames, []
     for i in rng.choice(self.drums, self.windows.batch, p=self.probabilities):
-        if self.onsets and rng.random() < self.windows.rare:
+        if self.onsets and rng.random() < self.windows.oversampling:
             onsets = self.onsets[rng.choice(len(self.onsets), p=self.rarity)]
             i, t = onsets[int(rng.integers(len(onsets)))]
             out.append((i, int(t) - int(rng.integers(n // 4, n - n // 4))))
