@@ -275,8 +275,8 @@ def _add_prepare(c):
         '--parts',
         nargs='+',
         default=['mix'],
-        choices=['mix', 'drums', 'rest'],
-        help='drums and rest apart, for mixing while training',
+        choices=['mix', 'drums', 'accompaniment'],
+        help='drums and accompaniment apart, for mixing while training',
     )
     c.add_argument('--workers', type=_positive, default=1, help='processes')
     c.add_argument('--present-only', action='store_true', help='leave out tracks whose files are missing')

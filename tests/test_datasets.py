@@ -216,8 +216,8 @@ def test_enst_fixture_is_whole(at_home):
 def test_enst_mix_is_the_sum_of_its_files(at_home):
     for track in get_dataset('enst').tracks()[:3]:
         stems = track.stems()
-        assert len(stems['drums']) == len(stems['rest']) == 22050
-        np.testing.assert_array_equal(track.audio(), stems['drums'] + stems['rest'])
+        assert len(stems['drums']) == len(stems['accompaniment']) == 22050
+        np.testing.assert_array_equal(track.audio(), stems['drums'] + stems['accompaniment'])
         np.testing.assert_allclose(stems['drums'], fixture_noise(track.id, 'wet_mix', seconds=0.5), atol=1e-6)
 
 
@@ -251,8 +251,8 @@ def test_groove_audio_has_its_drums_at_the_onsets(at_home):
 def test_groove_accompaniment_keeps_the_drums(at_home):
     alone, mixed = (get_dataset(f'groove:procedural,{m}').tracks('validation')[0] for m in ('dtd', 'dtm'))
     stems = mixed.stems()
-    assert set(stems) == {'drums', 'rest'} and set(alone.stems()) == {'drums'}
-    np.testing.assert_array_equal(mixed.audio(), stems['drums'] + stems['rest'])
+    assert set(stems) == {'drums', 'accompaniment'} and set(alone.stems()) == {'drums'}
+    np.testing.assert_array_equal(mixed.audio(), stems['drums'] + stems['accompaniment'])
     assert np.corrcoef(alone.audio(), stems['drums'])[0, 1] > 0.9999
     assert alone.fingerprint() != mixed.fingerprint()
 

@@ -213,14 +213,12 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
         'toy:b',
         'train',
         3000,
-        dict(accompaniment=tmp_path / 'flashes.npy'),
-        dict(accompaniment=1.0),
+        dict(composed=tmp_path / 'flashes.npy'),
+        dict(composed=1.0),
         song.onsets,
         ('flashes',),
     )
-    other = replace(
-        entry, track='other', arrays=dict(accompaniment=tmp_path / 'other.npy'), onsets=song.onsets.shift(1.0)
-    )
+    other = replace(entry, track='other', arrays=dict(composed=tmp_path / 'other.npy'), onsets=song.onsets.shift(1.0))
     company, silent = FrameStore([other, entry], SPEC), Sampling(room=0, compression=0)
     found = {}
     for together in (0.0, 1.0):

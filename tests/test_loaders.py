@@ -126,7 +126,7 @@ def test_slakh_sums_all_drum_stems_that_were_rendered(made):
     slakh = get_dataset('slakh', made['slakh'])
     for track in slakh.tracks():
         stems = track.stems()
-        assert np.abs(stems['drums'] + stems['rest'] - track.audio()).max() < 1e-3
+        assert np.abs(stems['drums'] + stems['accompaniment'] - track.audio()).max() < 1e-3
     rendered = [len([f for f in slakh.files(t) if f.startswith('notes')]) for t in slakh.tracks()]
     assert sorted(rendered) == [1, 2, 2]
 

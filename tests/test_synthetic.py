@@ -39,7 +39,7 @@ def test_audio_is_the_sum_of_its_stems_and_always_the_same(songs):
     track = songs.track('train-0001')
     audio, stems = track.audio(), track.stems()
     assert audio.dtype == np.float32 and audio.shape == (5 * 44100,) and np.isfinite(audio).all()
-    np.testing.assert_allclose(audio, stems['drums'] + stems['rest'], atol=1e-6)
+    np.testing.assert_allclose(audio, stems['drums'] + stems['accompaniment'], atol=1e-6)
     stems['drums'][:] = 0  # a caller's scribbling does not reach the cache
     np.testing.assert_array_equal(track.audio(), audio)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(track)).audio(), audio)
@@ -77,7 +77,7 @@ def test_onsets_beats_and_levels(songs):
         onsets, beats, stems = t.onsets(), t.beats(), t.stems()
         assert len(onsets) > 5 and onsets.times[-1] < 5 and (onsets.velocities > 0).all()
         assert beats.shape[1] == 2 and beats[0, 1] == 1 and (np.diff(beats[:, 0]) > 0).all()
-        ratio = 20 * np.log10(active_level(stems['drums']) / active_level(stems['rest']))
+        ratio = 20 * np.log10(active_level(stems['drums']) / active_level(stems['accompaniment']))
         assert -7 < ratio < 7
 
 

@@ -44,7 +44,7 @@ class Track:
         return self.ds.load_audio(self)
 
     def stems(self) -> dict:  # name → float32 (n,), as long as `audio`
-        "The parts that `audio` is the sum of, 'drums' and 'rest' (the accompaniment), where the data set has them."
+        "The parts that `audio` is the sum of, 'drums' and 'accompaniment', where the data set has them."
         return self.ds.load_stems(self)
 
     def onsets(self, vocabulary=DRUMS5) -> Onsets:

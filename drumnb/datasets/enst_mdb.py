@@ -173,8 +173,10 @@ class ENSTDrums(Dataset):
 # %% ../../nbs/33_enst_mdb.ipynb #c4c12058
 @patch
 def load_stems(self: ENSTDrums, track):
-    stems = {k: audio.load(p) for k, p in self.files(track).items() if k != 'annotation'}
-    return {k: fit_length(x, len(stems['drums'])) for k, x in stems.items()}
+    files = self.files(track)  # `rest` is its role in fingerprints
+    drums = audio.load(files['drums'])
+    rest = dict(accompaniment=fit_length(audio.load(files['rest']), len(drums))) if 'rest' in files else {}
+    return dict(drums=drums, **rest)
 
 
 @patch

@@ -93,11 +93,11 @@ def mix_stems(
     drums: np.ndarray,
     rest: np.ndarray,
     balance: float,  # dB of the drums against the rest
-) -> dict:  # drums, rest: float32, their sum within -1 and 1
+) -> dict:  # drums, accompaniment: float32, their sum within -1 and 1
     "Scale the rest against the drums, then both together so that the sum does not clip."
     rest = normalise_rms(rest, float(rms(drums)) * 10 ** (-balance / 20)) if rms(rest) > 1e-6 else rest
     gain = np.float32(min(1.0, 0.99 / max(float(np.abs(drums + rest).max()), 1e-6)))
-    return dict(drums=(drums * gain).astype(np.float32), rest=(rest * gain).astype(np.float32))
+    return dict(drums=(drums * gain).astype(np.float32), accompaniment=(rest * gain).astype(np.float32))
 
 # %% ../../nbs/32_groove.ipynb #59f04f7f
 TAIL = 0.5  # Seconds of sound after the end of the performance

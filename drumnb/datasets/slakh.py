@@ -136,9 +136,9 @@ class Slakh(Dataset):
 # %% ../../nbs/35_slakh.ipynb #33b87de4
 @patch
 def load_stems(self: Slakh, track):
-    n, parts = round(track.duration * audio.SAMPLE_RATE), dict(drums=[], rest=[])
+    n, parts = round(track.duration * audio.SAMPLE_RATE), dict(drums=[], accompaniment=[])
     for name, is_drum in self.stems(track).items():
-        parts['drums' if is_drum else 'rest'].append(self.folder(track) / 'stems' / f'{name}.flac')
+        parts['drums' if is_drum else 'accompaniment'].append(self.folder(track) / 'stems' / f'{name}.flac')
     return {part: _sum(paths, n) for part, paths in parts.items()}
 
 

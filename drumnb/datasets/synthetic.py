@@ -112,7 +112,7 @@ def song_band(options: dict, split: str, index: int) -> np.ndarray:  # (n,) floa
     return produce(sound, song_stream(options, split, index, 'band'), 0.5)
 
 # %% ../../nbs/31_synthetic.ipynb #f2f86239
-def song_stems(options: dict, split: str, index: int) -> dict:  # 'drums' and 'rest', (n,) float32 each
+def song_stems(options: dict, split: str, index: int) -> dict:  # 'drums' and 'accompaniment', (n,) float32 each
     "Both stems of a song at the levels they have in the mix."
     rng = song_stream(options, split, index, 'mix')
     drums = song_drums(options, split, index)
@@ -123,7 +123,7 @@ def song_stems(options: dict, split: str, index: int) -> dict:  # 'drums' and 'r
         band = song_band(options, split, index)
         rest += band * np.float32(0.1 * 10 ** (-ratio / 20) / max(active_level(band), 1e-6))
     scale = np.float32(0.9 / max(np.abs(drums + rest).max(), 1e-6))
-    return dict(drums=drums * scale, rest=rest * scale)
+    return dict(drums=drums * scale, accompaniment=rest * scale)
 
 # %% ../../nbs/31_synthetic.ipynb #1f8fbb82
 @lru_cache(maxsize=2)

@@ -191,7 +191,7 @@ class BatchSource:
         self,
         store: FrameStore,
         windows: Windows = Windows(),
-        augmentation: Augmentation | None = None,  # Needs the parts drums and rest
+        augmentation: Augmentation | None = None,  # Needs the parts drums and accompaniment
         normaliser: Normaliser | None = None,
         weights: np.ndarray | None = None,  # (K,) of `infrequency_weights`; from this store when absent
         seed: int = 0,
@@ -206,10 +206,10 @@ class BatchSource:
         self.vocabulary = store[0].onsets.vocabulary
         self.masked = any((e.mask == 0).any() for e in store.entries)
         self.drums = np.array([i for i, e in enumerate(store.entries) if 'mix' in e.arrays or 'drums' in e.arrays])
-        self.rest = np.array([i for i, e in enumerate(store.entries) if 'rest' in e.arrays and e.rms['rest'] > 0])
-        if augmentation and not len(self.rest):
+        self.others = np.flatnonzero([e.rms.get('accompaniment', 0) > 0 for e in store.entries])
+        if augmentation and not len(self.others):
             raise DrumnbError(
-                'no accompaniment to mix the drums with; prepare the parts drums and rest, or give -p mixing false'
+                'no accompaniment to mix with; prepare the parts drums and accompaniment, or give -p mixing false'
             )
         self._set_probabilities(proportions)
 
@@ -282,9 +282,9 @@ def _magnitudes(self: BatchSource, places, rng):
         gains = [np.float32(level_gain(level, self.store[i].rms[part])) for i, _ in places]
         return np.stack([self._window(i, part, s) * g for (i, s), g in zip(places, gains)])
     drums = np.stack([self._unit_window(i, 'drums', s) for i, s in places])
-    others = rng.choice(self.rest, len(places))
+    others = rng.choice(self.others, len(places))
     starts = [int(rng.integers(0, max(self.store[j].frames - n, 1))) for j in others]
-    rest = np.stack([self._unit_window(j, 'rest', s) for j, s in zip(others, starts)])
+    rest = np.stack([self._unit_window(j, 'accompaniment', s) for j, s in zip(others, starts)])
     return mix_windows(drums, rest, rng, self.augmentation, level)
 
 
@@ -383,7 +383,7 @@ class SampledSource(BatchSource):
         self,
         performances: list,  # of `Performance`
         sampler: DrumSampler,
-        accompaniments: FrameStore,  # With the part 'accompaniment'
+        accompaniments: FrameStore,  # With the part 'composed'
         windows: Windows = Windows(mode='crops'),
         augmentation: Augmentation = Augmentation(),
         normaliser: Normaliser | None = None,
@@ -439,9 +439,9 @@ def _accompany(self: SampledSource, rng, n, own):
         if first is None:
             first = int(rng.integers(0, max(entry.frames - length, 1)))
         if i not in self.maps:
-            self.maps[i] = entry.magnitudes('accompaniment')
+            self.maps[i] = entry.magnitudes('composed')
         x = read_window(self.maps[i], first, length)
-        out.append(x[(np.arange(n) * speed).astype(int)] / np.float32(entry.rms['accompaniment'] or 1))
+        out.append(x[(np.arange(n) * speed).astype(int)] / np.float32(entry.rms['composed'] or 1))
     return np.stack(out)
 
 # %% ../../nbs/41_batches.ipynb #ecfa1f9d

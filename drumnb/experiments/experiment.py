@@ -187,7 +187,7 @@ def _learned(exp):
 
 def train_parts(exp: Experiment) -> tuple[str, ...]:
     "What has to be prepared of the sound that a run learns from."
-    return ('accompaniment',) if exp.sampling else ('drums', 'rest') if exp.mixing else ('mix',)
+    return ('composed',) if exp.sampling else ('drums', 'accompaniment') if exp.mixing else ('mix',)
 
 
 @patch
