@@ -54,8 +54,7 @@ test-slow: venv ## Run the tests that start Ray several times: killed searches, 
 	@DRUMNB_SLOW=1 $(ONE_THREAD) DRUMNB_QUIET=1 $(BIN)/python -m pytest -q --durations=8 tests/test_search.py
 
 check: venv ## Check that notebooks, modules and figures are in sync, clean and in the words of the field
-	@$(BIN)/python scripts/check_words.py || true
-	@$(BIN)/python scripts/check_sync.py
+	@status=0; for check in words sync; do $(BIN)/python scripts/check_$$check.py || status=1; done; exit $$status
 
 lab: venv ## Read and edit the chapters in JupyterLab (PORT=8888)
 	@$(BIN)/jupyter lab --port $(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/nbs/01_introduction.ipynb

@@ -6,7 +6,7 @@
 __all__ = ['GRID', 'ONSET_BANDS', 'USUAL_LEVEL', 'USUAL_VELOCITY', 'chunk_windows', 'activations', 'decode', 'threshold_counts',
            'choose_threshold', 'score_activations', 'label_peaks', 'Calibration', 'reliability', 'calibration_error',
            'onset_levels', 'VelocityModel', 'matched_velocities', 'fit_outputs', 'evaluate_outputs', 'evaluation_rows',
-           'cross_validate']
+           'reliability_table', 'cross_validate']
 
 # %% ../../nbs/43_inference.ipynb #833344ed
 from collections.abc import Iterable
@@ -405,15 +405,23 @@ def evaluate_outputs(
 def evaluation_rows(
     peaks: pd.DataFrame,
     matched: pd.DataFrame,  # From `evaluate_outputs`
-) -> dict:  # reliability: rows of kind, stated, right, n; velocity: rows of drum, n, error, constant, correlation
-    "Both evaluations as rows of numbers for a file; `stated` is the confidence and `right` the accuracy."
+) -> (
+    dict
+):  # reliability: rows of kind, confidence, accuracy, n; velocity: rows of drum, n, error, constant, correlation
+    "Both evaluations as rows of numbers for a file."
     bins = [
-        dict(kind=kind, stated=round(r.confidence, 4), right=round(r.accuracy, 4), n=int(r.n))
+        dict(kind=kind, confidence=round(r.confidence, 4), accuracy=round(r.accuracy, 4), n=int(r.n))
         for kind in ('activation', 'confidence')
         for r in reliability(peaks[kind], peaks.true).itertuples()
     ]
     by_drum = matched.groupby('drum', sort=False)
     return dict(reliability=bins, velocity=[_errors(d, t) for d, t in by_drum if np.ptp(t.true) > 0.05])
+
+
+def reliability_table(rows: dict) -> pd.DataFrame:  # kind, confidence, accuracy, n
+    "What `evaluation_rows` says of confidence; files of versions up to 0.2 call its columns stated and right."
+    table = pd.DataFrame(rows['reliability']).rename(columns=dict(stated='confidence', right='accuracy'))
+    return table.reindex(columns=['kind', 'confidence', 'accuracy', 'n'])
 
 
 def _errors(drum, t):

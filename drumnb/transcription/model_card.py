@@ -21,6 +21,7 @@ from ..core import DrumnbError, data_file, rng_for
 from ..datasets.registry import get_dataset
 from ..drums import NAMES
 from ..experiments.experiment import tracks_for
+from ..experiments.inference import reliability_table
 from ..experiments.recipes import Experiment
 from ..metrics import bootstrap, f_measure, micro_f1, scores
 from ..rendering.kits import KitRef, find_kits
@@ -191,9 +192,9 @@ def confidence_section(evaluations: dict) -> list[str]:  # Paragraphs
     "How far confidence is from accuracy on each set, and the errors of velocity."
     lines, first = [], [n for n in evaluations if n == 'validation']
     for name in dict.fromkeys([*first, *evaluations]):
-        t = pd.DataFrame([r for r in evaluations[name]['reliability'] if r['kind'] == 'confidence'])
+        t = reliability_table(evaluations[name]).query("kind == 'confidence'")
         if len(t):
-            apart = (t.n * (t.stated - t.right).abs()).sum() / t.n.sum()
+            apart = (t.n * (t.confidence - t.accuracy).abs()).sum() / t.n.sum()
             lines.append(f'- {name}: mean distance of confidence and accuracy {apart:.3f}, over {t.n.sum()} onsets.')
     columns = ['drum', 'n', 'error', 'constant', 'correlation']
     velocity = pd.DataFrame(evaluations.get('validation', {}).get('velocity', []), columns=columns)
