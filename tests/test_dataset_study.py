@@ -16,8 +16,8 @@ from drumnb.studies.dataset_study import (
     COMBINATIONS,
     RUNS,
     THESIS,
+    bare_name,
     held_runs,
-    plain,
     planned_jobs,
     training_label,
     zero_shot,
@@ -102,7 +102,7 @@ def test_zero_shot_is_told_by_family():
     assert all(shots[a, 'sadtp'] for a in COMBINATIONS)
     assert all(shots[a, b] == (b not in a.split('+')) for a in COMBINATIONS for b in THESIS)
     assert not shots['enst_mdb', 'mdb:drum_only'] and not shots['egmd', 'groove:dtm'] and shots['slakh', 'groove:dtm']
-    assert plain('mdb:drum_only,folds=3,fold=2') == plain('mdb:drum_only@all') == 'mdb:drum_only'
+    assert bare_name('mdb:drum_only,folds=3,fold=2') == bare_name('mdb:drum_only@all') == 'mdb:drum_only'
 
 
 class Song:

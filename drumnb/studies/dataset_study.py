@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THESIS', 'COMBINATIONS', 'RENDERED', 'HOURS', 'RUNS', 'thesis_runs', 'families', 'zero_shot', 'mixture', 'fold',
-           'held_runs', 'plain', 'training_label', 'planned_label', 'planned_jobs']
+           'held_runs', 'bare_name', 'training_label', 'planned_label', 'planned_jobs']
 
 # %% ../../nbs/63_dataset_study.ipynb #7a2691f0
 import re
@@ -78,7 +78,7 @@ def held_runs(folds: int = 3) -> list:  # of settings, the most telling first
     return [dict(recipe='crnn64-4ep', **run) for run in runs]
 
 # %% ../../nbs/63_dataset_study.ipynb #a8d7c009
-def plain(name: str) -> str:  # 'mdb:drum_only,folds=3,fold=1@all' → 'mdb:drum_only'
+def bare_name(name: str) -> str:  # 'mdb:drum_only,folds=3,fold=1@all' → 'mdb:drum_only'
     "The name of a data set without split, folds, length, and options at their defaults."
     base, _, options = get_dataset(name.split('@')[0]).spec.partition(':')
     kept = [o for o in options.split(',') if o and not re.match(r'(folds?|seconds)=', o)]
@@ -89,7 +89,7 @@ def training_label(
     config: dict,  # Of a run
 ) -> str:  # 'groove:dtm, 1 h'
     "What a run learnt from, for a line of a table: folds are one, and both versions of MDB Drums are one set."
-    sets = list(dict.fromkeys(plain(n) for n in config['data']['train']))
+    sets = list(dict.fromkeys(bare_name(n) for n in config['data']['train']))
     if {'mdb', 'mdb:drum_only'} <= set(sets):
         sets.remove('mdb:drum_only')
     hours = config['data']['hours'].get('train', HOURS)
