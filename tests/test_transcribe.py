@@ -53,7 +53,7 @@ def test_a_bad_file_is_one_clear_line(tmp_path, name):
     assert name in str(e.value) and '\n' not in str(e.value)
 
 
-def test_a_real_video_is_refused_or_read(tmp_path):
+def test_the_sound_of_a_video_is_read(tmp_path):
     if not shutil.which('ffmpeg'):
         pytest.skip('ffmpeg is not installed: no video file can be made')
     made = subprocess.run(
@@ -76,8 +76,7 @@ def test_a_real_video_is_refused_or_read(tmp_path):
         capture_output=True,
     )
     assert made.returncode == 0, made.stderr
-    with pytest.raises(DrumnbError, match='v.mp4: cannot be read as audio'):
-        transcribe(tmp_path / 'v.mp4', HAND)
+    assert transcribe(tmp_path / 'v.mp4', HAND).duration == pytest.approx(1, abs=0.1)
 
 
 # ---- model

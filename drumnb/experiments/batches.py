@@ -16,13 +16,13 @@ from fastcore.basics import patch
 
 from ..core import DrumnbError, rng_for
 from ..drums import DRUMS5
-from .features import FrameStore, level_gain
+from .features import FrameStore
 
 # %% ../../nbs/41_batches.ipynb #0f9b99ab
 from ..onsets import Onsets
 from ..peak_picking import to_targets
 from ..rendering.drum_sampler import BandHits, DrumSampler
-from ..spectrograms import FPS
+from ..spectrograms import FPS, level_gain
 
 # %% ../../nbs/41_batches.ipynb #9ef18e9c
 def read_window(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEMPLATES', 'find_template', 'template_parameters', 'run_notebook', 'Job', 'make_job', 'run_job', 'check_data',
-           'prepare_jobs', 'forget', 'start_ray', 'check_room', 'run_batch', 'study_jobs']
+           'prepare_jobs', 'forget', 'start_ray', 'check_room', 'on_cluster', 'run_batch', 'study_jobs']
 
 # %% ../../nbs/47_runner.ipynb #c9727e64
 import ast
@@ -30,6 +30,7 @@ from drumnb.core import (
     project_root,
     read_json,
     runs_home,
+    side_by_side,
     unknown_name,
 )
 from .experiment import Experiment
@@ -284,13 +285,6 @@ def _read_status(job):
     except OSError:
         return 'starting'
 
-# %% ../../nbs/47_runner.ipynb #9a831069
-def _run_here(jobs, threads, active):
-    for job in jobs:
-        active[job.run] = job
-        yield run_job(job, threads)
-        del active[job.run]
-
 # %% ../../nbs/47_runner.ipynb #78596f00
 _HOMES = [f'DRUMNB_{n}' for n in ('DATA', 'CACHE', 'RESULTS', 'RUNS', 'FIGURES')]
 
@@ -344,32 +338,54 @@ def check_room(ray, threads):  # Ray waits forever, and silently, for a machine 
         )
 
 # %% ../../nbs/47_runner.ipynb #71562cc4
-def _run_ray(jobs, at_once, threads, address, active):
-    ray = start_ray(address, at_once)
-    if ray is None:
-        get_logger('experiments').warning('running one job at a time')
-        yield from _run_here(jobs, threads * at_once, active)
-        return
-    cores = threads if address else 1
-    remote = ray.remote(num_cpus=cores, max_retries=0)(run_job)
-    waiting, running = list(jobs), {}
+def on_cluster(
+    function,  # Of a module; of one job
+    jobs,
+    address: str,  # Of a Ray cluster, or 'auto'
+    at_once: int,  # Jobs at the same time
+    cores: int = 1,  # Of each
+):  # (number of the job, what came of it: a `DrumnbError` where its worker died)
+    "What `core.side_by_side` does, on a Ray cluster."
+    ray, todo, running = start_ray(address, at_once), enumerate(jobs), {}
+    remote = ray.remote(num_cpus=cores, max_retries=0)(function)
     try:
         check_room(ray, cores)
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                job = waiting.pop(0)
-                running[remote.remote(job, threads)] = active[job.run] = job
+        while True:
+            while len(running) < at_once and (job := next(todo, None)):
+                running[remote.remote(job[1])] = job[0]
+            if not running:
+                return
             for ref in ray.wait(list(running), timeout=1.0)[0]:
-                job = running.pop(ref)
-                del active[job.run]
+                number = running.pop(ref)
                 try:
-                    yield ray.get(ref)
+                    outcome = ray.get(ref)
                 except ray.exceptions.RayError as e:
-                    yield dict(
-                        run=job.run, status='failed', seconds=0.0, message=f'its worker died: {str(e).splitlines()[0]}'
-                    )
+                    outcome = DrumnbError(f'its worker died: {str(e).splitlines()[0]}')
+                yield number, outcome
     finally:
         ray.shutdown()
+
+# %% ../../nbs/47_runner.ipynb #9a831069
+def _run_one(job_and_threads):
+    return run_job(*job_and_threads)
+
+
+def _run_jobs(jobs, at_once, threads, address, active):
+    "Outcomes of jobs as they come: in this process, side by side, or on a cluster."
+
+    def begun():
+        for job in jobs:
+            active[job.run] = job
+            yield job, threads
+
+    if address:
+        done = on_cluster(_run_one, begun(), address, at_once, threads)
+    else:
+        done = side_by_side(_run_one, begun(), at_once, threads) if at_once > 1 else enumerate(map(_run_one, begun()))
+    for i, outcome in done:
+        del active[jobs[i].run]
+        failed = dict(run=jobs[i].run, status='failed', seconds=0.0, message=str(outcome))
+        yield outcome if isinstance(outcome, dict) else failed
 
 # %% ../../nbs/47_runner.ipynb #20203b06
 def run_batch(
@@ -396,11 +412,7 @@ def run_batch(
         prepare_jobs(pending)
     bar = progress(total=len(jobs), initial=len(outcomes), desc='runs', leave=True, miniters=1)
     with bar, _watching(bar) as active:
-        for outcome in (
-            _run_ray(pending, at_once, threads, address, active)
-            if address or at_once > 1
-            else _run_here(pending, threads, active)
-        ):
+        for outcome in _run_jobs(pending, at_once, threads, address, active):
             outcomes[outcome['run']] = outcome
             bar.update()
             said = f": {outcome['message']}" if outcome['status'] == 'failed' else ''
