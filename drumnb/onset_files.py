@@ -8,13 +8,17 @@ __all__ = ['ticks_to_seconds', 'open_midi', 'write_midi', 'read_midi', 'read_eve
 
 # %% ../nbs/06_onset_files.ipynb #8a9a03cb
 import csv
+import re
+import struct
+from collections import Counter
 from pathlib import Path
 
 import mido
 import numpy as np
+from mido.midifiles.meta import UnknownMetaMessage, build_meta_message
 
 from . import core
-from .core import DrumnbError, atomic_path, read_json
+from .core import DrumnbError, atomic_path, get_logger, read_json
 from .drums import DRUMS5, MIDI_PITCH, articulation, classify, reduce_drum
 from .drums import vocabulary as as_vocabulary
 from .onsets import Hits, Onsets
@@ -41,26 +45,99 @@ def ticks_to_seconds(
     tempi = []
     for track in midi.tracks:
         at = np.cumsum([m.time for m in track])
-        tempi += [(int(t), m.tempo) for t, m in zip(at, track) if m.type == 'set_tempo']
+        tempi += [(int(t), m.tempo) for t, m in zip(at, track) if m.type == 'set_tempo' and m.tempo]
     return _seconds(ticks, sorted(tempi, key=lambda change: change[0]), midi.ticks_per_beat)
 
+# %% ../nbs/06_onset_files.ipynb #f2a6c02e
+def _variable(data, at):
+    "A number of up to four bytes, seven bits a byte, and where the next thing begins."
+    value = 0
+    for i in range(at, at + 4):
+        value = value << 7 | data[i] & 127
+        if data[i] < 128:
+            return value, i + 1
+    raise ValueError('a number of more than four bytes')
+
+
+def _meta_message(kind, data, wait):
+    try:
+        return build_meta_message(kind, list(data), wait)
+    except Exception:  # a key of eight sharps, a tempo of two bytes: nothing a drum needs
+        return UnknownMetaMessage(kind, list(data), wait)
+
+# %% ../nbs/06_onset_files.ipynb #f2a6c04e
+_DATA_BYTES = {**dict.fromkeys(range(0x80, 0xF0), 2), **dict.fromkeys(range(0xC0, 0xE0), 1), 0xF1: 1, 0xF2: 2, 0xF3: 1}
+
+
+def _message(data, at, wait, running):
+    "One message (None for one that says nothing about notes), where the next begins, and the running status."
+    status, at = (running, at) if data[at] < 0x80 else (data[at], at + 1)
+    if status is None:
+        raise ValueError('data before any status')
+    if status in (0xF0, 0xF7, 0xFF):
+        kind, at = (data[at], at + 1) if status == 0xFF else (None, at)
+        length, at = _variable(data, at)
+        if at + length > len(data):
+            raise IndexError('it ends too early')
+        meta = status == 0xFF and _meta_message(kind, data[at : at + length], wait)
+        return meta or None, at + length, running
+    end = at + _DATA_BYTES.get(status, 0)
+    values = [min(data[i], 127) for i in range(at, end)]
+    message = mido.Message.from_bytes([status, *values], wait) if status < 0xF0 else None
+    return message, end, status if status < 0xF0 else running
+
+# %% ../nbs/06_onset_files.ipynb #f2a6c05e
+def _track(data):
+    "The messages of one track chunk, up to its end mark."
+    track, at, wait, running = mido.MidiTrack(), 0, 0, None
+    while at < len(data):
+        more, at = _variable(data, at)
+        wait += more
+        message, at, running = _message(data, at, wait, running)
+        if message is not None:
+            track.append(message)
+            wait = 0
+            if message.type == 'end_of_track':
+                break
+    return track
+
 # %% ../nbs/06_onset_files.ipynb #23f62ed3
+def _parsed(data):
+    at = data.find(b'MThd', 0, 256)  # some programs put a header of their own before it
+    if at < 0:
+        raise ValueError('it does not begin with MThd')
+    size, kind, n, division, fraction = struct.unpack('>IHHbB', data[at + 4 : at + 14])
+    tracks, at = [], at + 8 + size
+    while len(tracks) < n or data[at : at + 4] == b'MTrk':
+        name, size = struct.unpack('>4sI', data[at : at + 8])
+        if at + 8 + size > len(data):
+            raise ValueError('it ends too early')
+        if name == b'MTrk':
+            tracks.append(_track(data[at + 8 : at + 8 + size]))
+        at += 8 + size
+    if division < 0:  # ticks of a second of film: a beat is a second long
+        drop, frames = division == -29, 30 if division == -29 else -division
+        tracks = [mido.MidiTrack(m for m in t if m.type != 'set_tempo') for t in tracks]
+        tracks.insert(0, mido.MidiTrack([mido.MetaMessage('set_tempo', tempo=1_001_000 if drop else 1_000_000)]))
+        return mido.MidiFile(type=min(kind, 1), ticks_per_beat=frames * fraction, tracks=tracks)
+    return mido.MidiFile(type=kind, ticks_per_beat=division << 8 | fraction, tracks=tracks)
+
+
 def open_midi(
     path: str | Path,
 ) -> mido.MidiFile:
     "A parsed MIDI file; every way of being broken is one kind of error."
     try:
-        midi = mido.MidiFile(path)
+        midi = _parsed(Path(path).read_bytes())
     except FileNotFoundError:
         raise DrumnbError(f'{path}: no such file') from None
-    except (EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise DrumnbError(
-            f'{path}: not a whole MIDI file ({str(e) or "it ends too early"}); get or export it again'
-        ) from None
-    if midi.type == 2 or midi.ticks_per_beat <= 0:
+    except (OSError, ValueError, IndexError, struct.error) as e:
+        why = str(e) if isinstance(e, (OSError, ValueError)) else 'it ends too early'
+        raise DrumnbError(f'{path}: not a whole MIDI file ({why}); get or export it again') from None
+    if (midi.type == 2 and len(midi.tracks) > 1) or midi.ticks_per_beat <= 0:
         raise DrumnbError(
             f'{path}: a MIDI file of type {midi.type} with time division {midi.ticks_per_beat}; '
-            'expected type 0 or 1 in ticks per beat'
+            'expected tracks that are played together, and ticks'
         )
     return midi
 
@@ -97,57 +174,101 @@ def write_midi(
         mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat, tracks=[track]).save(tmp)
 
 # %% ../nbs/06_onset_files.ipynb #1a86a5dc
-def _known(hits, unknown, path):
-    "Raise on, or drop, pitches that the source of the hits does not have."
-
-    def known(pitch):
-        try:
-            return bool(articulation(pitch, hits.source))
-        except DrumnbError:
-            if unknown != 'drop':
-                raise DrumnbError(
-                    f'{path}: pitch {pitch} is not a drum of {hits.source}; try another source, or drop unknown pitches'
-                ) from None
-            return False
-
-    ok = {p for p in set(hits.pitches.tolist()) if known(p)}
-    return hits[np.isin(hits.pitches, list(ok))]
+def _is_drum(pitch, source):
+    try:
+        return bool(articulation(pitch, source))
+    except DrumnbError:
+        return False
 
 
 def _listed(items):
     return ', '.join(map(str, items))
 
+
+def _counted(pitches):
+    return _listed(f'{p} ({n} times)' if n > 1 else f'{p} (once)' for p, n in sorted(Counter(pitches.tolist()).items()))
+
+
+def _known(hits, unknown, path):
+    "Raise on, drop or replace pitches that the source of the hits does not have."
+    table = unknown if isinstance(unknown, dict) else {}
+    if not isinstance(unknown, dict) and unknown not in ('raise', 'drop'):
+        raise DrumnbError(f"unknown={unknown!r}: expected 'raise', 'drop', or a table of pitches: {{92: 46}}")
+    pitches = np.array([p if (new := table.get(p, p)) is None else new for p in hits.pitches.tolist()], np.int64)
+    lacking = ~np.isin(pitches, [p for p in set(pitches.tolist()) if _is_drum(p, hits.source)])
+    refused = lacking & ~np.isin(hits.pitches, [p for p, new in table.items() if new is None])
+    said = f'{path}: pitches that are no drums of {hits.source}: {_counted(pitches[refused])}'
+    if refused.any() and unknown != 'drop':
+        raise DrumnbError(f"{said}; name another source, map them (unknown={{92: 46}}), or drop them (unknown='drop')")
+    if refused.any():
+        get_logger('onset_files').warning('%s; these notes are dropped', said)
+    return Hits.make(hits.times[~lacking], pitches[~lacking], hits.velocities[~lacking], hits.source)
+
 # %% ../nbs/06_onset_files.ipynb #4c4ab146
 def read_midi(
     path: str | Path,
-    source: str = 'gm',  # Which map the pitches follow: 'gm' or 'td11'
-    channels: tuple = (10,),  # MIDI channels that hold drums, counted from 1
-    unknown: str = 'raise',  # What to do with a pitch the source lacks: 'raise' or 'drop'
+    source: str = 'gm',  # Which map the pitches follow, as for `drums.articulation`
+    channels: tuple | None = None,  # That hold drums, counted from 1; 10, or else what is named drums, when None
+    unknown: str | dict = 'raise',  # What to do with a pitch the source lacks: 'raise', 'drop', or a table: {92: 46}
     allow_empty: bool = False,  # Whether a file without drum notes is fine
 ) -> Hits:
     "The drum notes of a MIDI file in seconds, tempo changes honoured; `DrumnbError` when it is broken or has no drums."
     midi = open_midi(path)
     notes = _notes_on(midi)
-    seen, mine = sorted({n[1] for n in notes}), [n for n in notes if n[1] in channels]
+    mine = _named_drums(notes, midi, path) if channels is None else _on_channels(notes, channels, path)
     if not mine and not allow_empty:
+        asked = _listed(np.atleast_1d(10 if channels is None else channels))
         raise DrumnbError(
-            f'{path}: no drum notes on channel {_listed(channels)} (notes on {_listed(seen) or "none"}); '
-            'put the drums on channel 10, or name their channel'
+            f'{path}: no drum notes on channel {asked} (notes on {_listed(sorted({n[1] for n in notes})) or "none"}); '
+            'put the drums on channel 10, name their track "Drums", or name their channel: channels=(1,)'
         )
-    ticks, _, pitches, velocities = np.array(mine, np.int64).reshape(-1, 4).T
+    ticks, _, pitches, velocities, _ = np.array(mine, np.int64).reshape(-1, 5).T
     times = ticks_to_seconds(midi, ticks)
     return _known(Hits.make(times, pitches, velocities.astype(np.float32) / 127, source), unknown, path)
 
 
 def _notes_on(midi):
-    "All notes as (tick, channel from 1, pitch, velocity); a note of velocity 0 ends one and is left out."
+    "All notes as (tick, channel from 1, pitch, velocity, track); a note of velocity 0 ends one and is left out."
     found = []
-    for track in midi.tracks:
+    for k, track in enumerate(midi.tracks):
         at = np.cumsum([m.time for m in track]).tolist()
         found += [
-            (t, m.channel + 1, m.note, m.velocity) for t, m in zip(at, track) if m.type == 'note_on' and m.velocity
+            (t, m.channel + 1, m.note, m.velocity, k) for t, m in zip(at, track) if m.type == 'note_on' and m.velocity
         ]
     return found
+
+# %% ../nbs/06_onset_files.ipynb #f2a6c07e
+_DRUM_NAME = re.compile(r'drum|percussion|batteri|bater|schlagzeug|ударн|ドラム|\bkit\b', re.I)
+
+
+def _name(message):
+    "What a message calls its track; mido takes every name for Latin-1."
+    name = str(getattr(message, 'name', ''))
+    try:
+        return name.encode('latin-1').decode('utf-8')
+    except UnicodeError:
+        return name
+
+
+def _on_channels(notes, channels, path):
+    wanted = np.atleast_1d(channels).tolist()
+    if not all(isinstance(c, int) and 1 <= c <= 16 for c in wanted):
+        raise DrumnbError(f'{path}: channels={channels!r}; expected MIDI channels from 1 to 16')
+    return [n for n in notes if n[1] in wanted]
+
+
+def _named_drums(notes, midi, path):
+    "The notes on channel 10; where it has none, those of tracks, or of an only channel in a file, named drums."
+    if any(n[1] == 10 for n in notes):
+        return [n for n in notes if n[1] == 10]
+    names = [' '.join(_name(m) for m in track if m.is_meta) for track in midi.tracks]
+    mine = [n for n in notes if _DRUM_NAME.search(names[n[4]])]
+    if not mine and len({n[1] for n in notes}) == 1 and _DRUM_NAME.search(Path(path).stem):
+        mine = notes
+    if mine:
+        where = _listed(sorted({n[1] for n in mine}))
+        get_logger('onset_files').warning('%s: no notes on channel 10; read from channel %s by its name', path, where)
+    return mine
 
 # %% ../nbs/06_onset_files.ipynb #42552f44
 def _lines(path):
@@ -286,11 +407,16 @@ def read_jams(path: str | Path, vocabulary=DRUMS5) -> Onsets:
         raise DrumnbError(f'{path}: {e}; expected times and drum codes') from None
 
 # %% ../nbs/06_onset_files.ipynb #68751a8d
-def read_onsets(path: str | Path, vocabulary=DRUMS5, source: str | None = None) -> Onsets:
+def read_onsets(
+    path: str | Path,
+    vocabulary=DRUMS5,  # Drum codes, or a size
+    source: str | None = None,  # Whose pitches or labels, as for `drums.articulation`
+    **midi,  # channels and unknown, as for `read_midi`
+) -> Onsets:
     "Read onsets from a .mid, .txt, .csv or .jams file, by its suffix."
     kind = Path(path).suffix.lower()
-    if kind in ('.mid', '.midi'):
-        return read_midi(path, source or 'gm').onsets(vocabulary)
+    if kind in ('.mid', '.midi', '.rmi', '.kar'):
+        return read_midi(path, source or 'gm', **midi).onsets(vocabulary)
     if kind in ('.txt', '.lab', '.tsv', '.drums'):
         return read_labels(path, source, vocabulary)
     if kind == '.csv':
