@@ -23,20 +23,26 @@ from drumnb.experiments import search as module
 from drumnb.experiments.results import load_result
 from drumnb.experiments.runner import run_batch, study_jobs
 from drumnb.experiments.search import (
+    run_search,
+    run_trial,
+    search,
+    search_table,
+    search_trial,
+    trial_experiment,
+    trial_tracks,
+)
+from drumnb.experiments.tuning import (
+    METHODS,
+    TOY_SPACE,
     LogUniform,
     explore,
     grid_points,
     narrow,
     point_of,
-    run_search,
-    run_trial,
-    search,
+    ray_session,
     search_space,
-    search_table,
-    search_trial,
     share_cores,
-    trial_experiment,
-    trial_tracks,
+    toy_trial,
     tune_space,
 )
 from drumnb.models.registry import MODELS, make_model
@@ -299,7 +305,7 @@ def two_nodes():
 def cluster():
     with pytest.MonkeyPatch.context() as patch, two_nodes() as address:
         patch.setenv('RAY_AUTH_MODE', 'disabled')
-        with module.ray_session(address) as ray:
+        with ray_session(address) as ray:
             wait_for(lambda: ray.cluster_resources().get('CPU') == 2)
         yield address
 
@@ -327,13 +333,11 @@ def test_more_threads_than_any_node_has_are_refused(isolated, cluster):
     with pytest.raises(DrumnbError, match='2 threads fit on no machine: Ray may use 1 cores'):
         run_batch(study_jobs('cluster', ['rnn'], [SONGS], recipe='tiny'), 1, cluster, threads=2)
     with pytest.raises(DrumnbError, match='2 threads fit on no machine'):
-        explore(module.toy_trial, module.TOY_SPACE, trials=2, threads=2, address=cluster)
+        explore(toy_trial, TOY_SPACE, trials=2, threads=2, address=cluster)
 
 
 @slow
 def test_a_session_with_fewer_cores_than_the_machine(isolated):
-    with module.ray_session(cpus=1):
-        for method in module.METHODS:
-            assert (
-                explore(module.toy_trial, module.TOY_SPACE, method, trials=9, at_once=1)['micro_f1'].notna().sum() == 9
-            )
+    with ray_session(cpus=1):
+        for method in METHODS:
+            assert explore(toy_trial, TOY_SPACE, method, trials=9, at_once=1)['micro_f1'].notna().sum() == 9
