@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'RATES', 'CHANNELS', 'MOST_HOURS', 'listen', 'rms', 'normalise_rms', 'plot_waveform', 'AudioFile',
-           'open_audio', 'blocks', 'Mixer', 'load', 'duration', 'mono_blocks', 'save', 'sonify']
+           'open_audio', 'blocks', 'Mixer', 'load', 'duration', 'readable_duration', 'is_audio', 'mono_blocks', 'save',
+           'sonify']
 
 # %% ../nbs/02_audio.ipynb #da6ee2c1
 import importlib.util
@@ -331,6 +332,19 @@ def duration(
     "How long a file plays, from its header, with the checks of `load` that need no decoding."
     with open_audio(path) as f:
         return f.frames / f.samplerate
+
+# %% ../nbs/02_audio.ipynb #23d5a35a
+def readable_duration(path: str | Path) -> float | None:  # Seconds
+    "How long an audio file lasts; None when it is missing or broken."
+    try:
+        return duration(path) if Path(path).is_file() else None
+    except DrumnbError:
+        return None
+
+
+def is_audio(path: str | Path) -> bool:
+    "Is a file called like sound?"
+    return Path(path).suffix.lower() in ('.wav', '.flac', '.ogg', '.mp3', '.m4a')
 
 # %% ../nbs/02_audio.ipynb #ccd967c7
 def mono_blocks(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PALETTE', 'STYLE', 'DrumnbError', 'escaped', 'reading', 'require', 'require_positive', 'unknown_name', 'check_names',
            'project_root', 'data_home', 'cache_home', 'results_home', 'runs_home', 'figures_home', 'data_file',
-           'atomic_path', 'write_text', 'write_json', 'read_json', 'content_key', 'rng_for', 'progress', 'get_logger',
-           'side_by_side', 'use_style', 'save_figure']
+           'atomic_path', 'write_text', 'write_json', 'read_json', 'content_key', 'rng_for', 'file_fingerprint',
+           'progress', 'get_logger', 'side_by_side', 'use_style', 'save_figure']
 
 # %% ../nbs/00_core.ipynb #79f87c7a
 import contextlib
@@ -225,6 +225,19 @@ def rng_for(
 ) -> np.random.Generator:
     "A random generator of its own for each name, the same on every machine."
     return np.random.default_rng(int(content_key(*parts), 16))
+
+# %% ../nbs/00_core.ipynb #b7abf601
+def file_fingerprint(path: str | Path, small: int = 1 << 20) -> str:
+    "A name for a file's content: all of it when below `small` bytes, else size, time of change and first 64 kB."
+    path = Path(path)
+    try:
+        stat, stream = path.stat(), path.open('rb')
+    except FileNotFoundError:
+        return 'missing'
+    with stream:
+        if stat.st_size < small:
+            return hashlib.sha256(stream.read()).hexdigest()[:12]
+        return content_key(stat.st_size, stat.st_mtime_ns, hashlib.sha256(stream.read(1 << 16)).hexdigest())
 
 # %% ../nbs/00_core.ipynb #23599647
 def progress(iterable=None, desc: str = '', total: int | None = None, **kw):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATASETS', 'FIXTURES', 'Track', 'parse_options', 'describe_options', 'Dataset', 'changed_options',
-           'readable_duration', 'file_fingerprint', 'assert_disjoint_groups', 'Report', 'compare_checksums',
-           'read_index', 'package_table', 'published_checksums', 'register', 'fixture', 'plot_splits']
+           'assert_disjoint_groups', 'Report', 'compare_checksums', 'read_index', 'package_table',
+           'published_checksums', 'register', 'fixture', 'plot_splits']
 
 # %% ../../nbs/30_datasets.ipynb #54ce41b9
 import difflib
@@ -21,7 +21,7 @@ from fastcore.basics import patch
 
 # %% ../../nbs/30_datasets.ipynb #4a2e887f
 from .. import audio
-from ..core import DrumnbError, content_key, data_file, data_home, progress
+from ..core import DrumnbError, content_key, data_file, data_home, file_fingerprint, progress
 from ..drums import DRUMS5
 from ..onsets import Hits, Onsets
 
@@ -265,27 +265,6 @@ def load_hits(self: Dataset, track: Track):
 def load_beats(self: Dataset, track: Track):
     return None
 
-# %% ../../nbs/30_datasets.ipynb #83f30c50
-def readable_duration(path: str | Path) -> float | None:  # Seconds
-    "How long an audio file lasts; None when it is missing or broken, which `validate` reports."
-    try:
-        return audio.duration(path) if Path(path).is_file() else None
-    except DrumnbError:
-        return None
-
-# %% ../../nbs/30_datasets.ipynb #f8954bf2
-def file_fingerprint(path: str | Path, small: int = 1 << 20) -> str:
-    "A name for a file's content: all of it when below `small` bytes, else size, time of change and first 64 kB."
-    path = Path(path)
-    try:
-        stat, stream = path.stat(), path.open('rb')
-    except FileNotFoundError:
-        return 'missing'
-    with stream:
-        if stat.st_size < small:
-            return hashlib.sha256(stream.read()).hexdigest()[:12]
-        return content_key(stat.st_size, stat.st_mtime_ns, hashlib.sha256(stream.read(1 << 16)).hexdigest())
-
 # %% ../../nbs/30_datasets.ipynb #89972eb6
 @patch
 def fingerprint(self: Dataset, track: Track) -> str:
@@ -336,13 +315,9 @@ class Report:
         return '\n'.join([head, *(f'  problem: {p}' for p in self.problems), *(f'  note: {n}' for n in self.notes)])
 
 # %% ../../nbs/30_datasets.ipynb #4eb0bf1d
-def _is_audio(path):
-    return path.suffix.lower() in ('.wav', '.flac', '.ogg', '.mp3', '.m4a')
-
-
 def _broken_audio(paths):
     for p in paths:
-        if _is_audio(p) and p.is_file():
+        if audio.is_audio(p) and p.is_file():
             try:
                 audio.duration(p)
             except DrumnbError as e:
@@ -360,7 +335,7 @@ def check_track(
     self: Dataset, track: Track, deep: bool = True, recordings: bool = True
 ) -> tuple[list, dict]:  # problems; onsets by drum
     "Missing files, audio or annotation that cannot be read, onsets after the end of the audio."
-    files = {role: p for role, p in self.files(track).items() if recordings or not _is_audio(p)}
+    files = {role: p for role, p in self.files(track).items() if recordings or not audio.is_audio(p)}
     missing = sorted(str(p.relative_to(self.home)) for p in files.values() if not p.is_file())
     problems = [f"{track.id}: missing {', '.join(missing)}"] if missing else []
     problems += _broken_audio(files.values())
@@ -484,14 +459,8 @@ def fixture(name: str):  # Of the data set
     return keep
 
 # %% ../../nbs/30_datasets.ipynb #4288e569
-def plot_splits(
-    tracks,  # Tracks with a duration
-    ax=None,
-):
+def plot_splits(tracks: list, ax):
     "Bars of the tracks' durations, longest first, one colour per split."
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(7.2, 2.2))[1]
     start = 0
     for split, colour in dict(train='#0072B2', validation='#E69F00', test='#D55E00').items():
         seconds = np.sort([t.duration for t in tracks if t.split == split and t.duration])[::-1]

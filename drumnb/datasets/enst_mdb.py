@@ -23,7 +23,6 @@ from drumnb.datasets.core import (
     fixture,
     package_table,
     published_checksums,
-    readable_duration,
     register,
 )
 from ..drums import DRUM_TABLE, DRUMS5
@@ -76,7 +75,7 @@ class MDBDrums(Dataset):
 
     def _index_row(self, song, split):
         path = self._audio_path(song)
-        return self.make_track(song, split, song, readable_duration(path), style=song.removeprefix('MusicDelta_'))
+        return self.make_track(song, split, song, audio.readable_duration(path), style=song.removeprefix('MusicDelta_'))
 
     def _audio_path(self, song):
         kind = self.options['audio']
@@ -154,7 +153,7 @@ class ENSTDrums(Dataset):
         path = self._audio_path(name, 'wet_mix')
         _, _, piece, sticks = name.split('/')[1].split('_', 3)
         return self.make_track(
-            name, split, name, readable_duration(path), piece=piece, sticks=sticks, drummer=name.split('/')[0]
+            name, split, name, audio.readable_duration(path), piece=piece, sticks=sticks, drummer=name.split('/')[0]
         )
 
     def _audio_path(self, name, kind):

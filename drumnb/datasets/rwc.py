@@ -18,7 +18,7 @@ from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, content_key, rng_for
-from .core import Dataset, fixture, readable_duration, register
+from .core import Dataset, fixture, register
 from .groove import BALANCE, kit_refs, mix_stems, render_drums
 from ..drums import DRUM_TABLE, DRUMS5
 from ..onset_files import open_midi, ticks_to_seconds
@@ -284,7 +284,9 @@ def make_index(self: RWCPopular):
 def _row(self: RWCPopular, r, split):
     "The track of a piece."
     id = f'RWC_P{r.piece:03d}'
-    recorded = readable_duration(self._recording(id)) if self.options['render'] == 'recordings' else r.seconds + 1.0
+    recorded = (
+        audio.readable_duration(self._recording(id)) if self.options['render'] == 'recordings' else r.seconds + 1.0
+    )
     if recorded and self.options['seconds']:
         recorded = min(recorded, self.options['seconds'])
     about = dict(title=r.Title, bpm=float(r.Tempo), drums=r.DrumInformation, seconds=r.seconds)

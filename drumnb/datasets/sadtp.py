@@ -13,7 +13,7 @@ from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, content_key, rng_for
-from .core import Dataset, fixture, readable_duration, register
+from .core import Dataset, fixture, register
 from .groove import BALANCE, TAIL, kit_refs, metronome, mix_stems, render_drums
 from ..onset_files import read_midi, write_midi
 from ..onsets import Hits
@@ -70,14 +70,14 @@ class SADTP(Dataset):
 
     def _duration(self, folder):
         if self.options['render'] == 'recordings':
-            return readable_duration(self._recording(folder))
+            return audio.readable_duration(self._recording(folder))
         try:
             return played_seconds(self.read_hits(folder / 'annotation.mid'))
         except DrumnbError:
             return None  # which `validate` reports
 
     def _recording(self, folder):
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in ('.wav', '.flac', '.mp3', '.ogg', '.m4a'))
+        found = sorted(p for p in folder.iterdir() if audio.is_audio(p))
         return found[0] if found else folder / 'mixture.wav'
 
     def files(self, track):

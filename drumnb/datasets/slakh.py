@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from .. import audio
 from ..core import DrumnbError, rng_for
-from .core import Dataset, fixture, readable_duration, register
+from .core import Dataset, fixture, register
 from ..drums import DRUM_TABLE, DRUMS5
 from ..onset_files import read_midi, write_midi
 from ..onsets import Hits
@@ -108,7 +108,7 @@ class Slakh(Dataset):
         return [self._row(p, split) for split, found in folders.items() for p in found if p.is_dir()]
 
     def _row(self, folder, split):
-        return self.make_track(folder.name, split, folder.name, readable_duration(folder / 'mix.flac'))
+        return self.make_track(folder.name, split, folder.name, audio.readable_duration(folder / 'mix.flac'))
 
     def folder(self, track):
         return self.home / track.split / track.id

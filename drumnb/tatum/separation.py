@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..audio import SAMPLE_RATE
-from ..core import DrumnbError, content_key, data_home
+from ..core import DrumnbError, content_key, data_home, file_fingerprint
 
 # %% ../../nbs/55_separation.ipynb #74a24bc9
-from ..datasets.core import Track, file_fingerprint
+from ..datasets.core import Track
 
 # %% ../../nbs/55_separation.ipynb #e94eaba3
 class OpenUnmix(nn.Module):
