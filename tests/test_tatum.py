@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drumnb.core import DrumnbError
+from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import DRUMS3
+from drumnb.experiments import training
 from drumnb.onsets import Onsets
 from drumnb.tatum.beats import beat_scores, beats_cache, beats_for, import_madmom, madmom_beats, read_beats, write_beats
 from drumnb.tatum.crnn import (
@@ -48,6 +49,7 @@ from drumnb.tatum.regularised_training import (
     BASELINE_PICKING,
     TatumSong,
     TatumTraining,
+    excerpt_batch,
     gumbel_sigmoid,
     language_loss,
     tatum_counts,
@@ -420,6 +422,43 @@ def test_training_is_reproducible_and_leaves_the_language_model_alone(monkeypatc
     assert all(torch.equal(before[k], v) for k, v in bigram.state_dict().items())
     with pytest.raises(DrumnbError, match='needs a language model'):
         train_tatum_model(model, [song], [song], TatumTraining(alpha=0.1))
+
+
+def plain_training(model, songs, config, language):
+    "The same training as a loop that anyone can read: loss of each step; no checkpoints, no best weights."
+    optimizer, losses = torch.optim.AdamW(model.parameters(), weight_decay=1e-4, eps=1e-9), []
+    model.train()
+    for at in range(config.steps):
+        if at % config.every == 0:
+            rng = rng_for('tatum model', config.seed, at)
+            generator = torch.Generator().manual_seed(config.seed + 1000 * at)
+            torch.manual_seed(config.seed + 1000 * at)
+        b = excerpt_batch(songs, config.tatums, config.batch, rng)
+        logits = model(b['features'], b['edges'], b['centres'], b['lengths'])
+        loss = transcription_loss(logits, b['targets'], b['mask'], config.gamma)
+        loss = loss + config.alpha * language_loss(logits, language, b['mask'], 0.2, generator)
+        optimizer.param_groups[0]['lr'] = config.rate(at)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_norm)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_the_trainer_takes_the_steps_of_a_plain_loop(monkeypatch):
+    monkeypatch.setenv('DRUMNB_QUIET', '1')
+    rng, grid = np.random.default_rng(0), TatumGrid.from_beats(even_beats(8.0, 120))
+    score = (rng.random((len(grid), 3)) < 0.3).astype(np.uint8)
+    song = TatumSong('a', rng.normal(size=(820, 12)).astype(np.float32), grid, score)
+    bigram, small = SkipBigram().fit([score] * 3), dict(n_bins=12, encoder='conv1d', channels=(8,), hidden=6, layers=1)
+    config = TatumTraining(steps=12, every=4, batch=2, tatums=16, alpha=0.3, gamma=0.46, schedule='cosine', seed=2)
+    taken, step = [], training.Trainer.train_step
+    monkeypatch.setattr(training.Trainer, 'train_step', lambda *a: taken.append(step(*a)) or taken[-1])
+    train_tatum_model(make_tatum_crnn(**small), [song], [song], config, bigram)
+    with torch.random.fork_rng():
+        expected = plain_training(make_tatum_crnn(**small), [song], config, bigram)
+    assert taken == pytest.approx(expected, rel=1e-5)
 
 
 # ---- real annotations

@@ -211,30 +211,30 @@ def test_jobs_cover_the_grid_and_go_through_the_template():
 @pytest.mark.parametrize('system', ['frame', 'tatum+skip-bigram'])
 def test_a_run_broken_off_ends_like_an_unbroken_one(own, monkeypatch, system):
     exp = tatum_experiment(system=system, **TINY)
-    from drumnb.tatum import regularised_training as training
+    from drumnb.experiments import training
 
-    keep = training._keep
+    save = training.save_checkpoint
 
-    def keep_and_die(*args):
-        keep(*args)
+    def save_and_die(*args):
+        save(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, '_keep', keep_and_die)
+    monkeypatch.setattr(training, 'save_checkpoint', save_and_die)
     with pytest.raises(KeyboardInterrupt):
         run_task(exp)
     assert not result_path(exp.study, exp.run).exists()
-    monkeypatch.setattr(training, '_keep', keep)
-    steps = []
-    monkeypatch.setattr(training, '_leg', lambda *a, leg=training._leg: steps.append(a[4]) or leg(*a))
+    monkeypatch.setattr(training, 'save_checkpoint', save)
+    steps, take = [], training.Trainer.train_step
+    monkeypatch.setattr(training.Trainer, 'train_step', lambda run, *a: steps.append(run.step) or take(run, *a))
     broken = run_task(exp)
-    assert steps == [3]  # of six steps in legs of three
+    assert steps == [3, 4, 5]  # of six steps, the first three of which had been taken
     assert run_task(exp).reused
     broken.path.unlink()
     monkeypatch.setenv('DRUMNB_RUNS', str(own / 'other'))  # where nothing is trained yet
     unbroken = run_task(exp)
-    assert steps == [3, 0, 3]
+    assert steps == [3, 4, 5, *range(6)]
     retested = run_task(replace(exp, data=replace(exp.data, test_parts=('mix',))))
-    assert steps == [3, 0, 3] and set(retested.rows.part) == {'mix'}  # another test of the same model
+    assert len(steps) == 9 and set(retested.rows.part) == {'mix'}  # another test of the same model
     pd.testing.assert_frame_equal(unbroken.rows, broken.rows)
     assert list(broken.rows.columns[: len(COLUMNS)]) == COLUMNS
 

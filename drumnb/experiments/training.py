@@ -239,6 +239,7 @@ class Method:
     reseed: bool = True  # Random numbers of their own for each step; False where the source seeds each epoch
     latest: bool = False  # Of equally good epochs keep the last
     save_every: int = 0  # Save within an epoch every so many steps too
+    settings: dict = field(default_factory=dict)  # Of loss and rate; a run is continued with the same ones only
 
 # %% ../../nbs/42_training.ipynb #ced52f01
 class Trainer:
@@ -349,6 +350,7 @@ def identity(self: Trainer) -> dict:
     "What must be equal for a run to be continued."
     shapes = {k: list(v.shape) for k, v in self.model.state_dict().items()}
     return {
+        **self.method.settings,
         **asdict(self.config),
         'seed': self.seed,
         'steps': self.total,
@@ -517,7 +519,8 @@ def progress_callback(
         bar.update(s['step'] - bar.n)
 
     def on_epoch(row):
-        shown.update(epoch=row['epoch'] + 1, val=f'{row["loss"]:.4f}', f1=f'{row["micro_f1"]:.3f}')
+        val = dict(val=f'{row["loss"]:.4f}') if 'loss' in row else {}
+        shown.update(epoch=row['epoch'] + 1, **val, f1=f'{row["micro_f1"]:.3f}')
         bar.set_postfix(shown)
         if bar.n >= total:
             bar.close()
