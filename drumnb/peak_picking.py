@@ -52,7 +52,7 @@ def plot_activations(
     fps: int = FPS,
     peaks: Onsets | None = None,  # Marked when given
 ):
-    "Activation functions, one lane a drum, the first at the bottom."
+    "Activation functions, one lane per drum, the first at the bottom."
     ax = use_style().gca() if ax is None else ax
     seconds = np.arange(len(activations)) / fps
     for i, d in enumerate(vocabulary):

@@ -131,7 +131,7 @@ def _execute(template, growing, parameters, failed):
         raise DrumnbError(f'{template.name}: {what} (see {failed})') from None
     except DeadKernelError:
         raise DrumnbError(
-            f'{template.name}: its kernel was killed, perhaps for want of memory; try fewer jobs or a smaller batch'
+            f'{template.name}: its kernel was killed, perhaps because memory ran out; try fewer jobs or a smaller batch'
         ) from None
 
 # %% ../../nbs/47_runner.ipynb #946393ca

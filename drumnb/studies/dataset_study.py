@@ -37,7 +37,7 @@ def families(names: str) -> set:
 
 
 def zero_shot(train: str, test: str) -> bool:
-    "Has a model that learnt from `train` heard nothing of the family of `test`?"
+    "Has a model that learned from `train` heard nothing of the family of `test`?"
     return not families(train) & families(test)
 
 # %% ../../nbs/63_dataset_study.ipynb #e33270c9
@@ -88,7 +88,7 @@ def bare_name(name: str) -> str:  # 'mdb:drum_only,folds=3,fold=1@all' → 'mdb:
 def training_label(
     config: dict,  # Of a run
 ) -> str:  # 'groove:dtm, 1 h'
-    "What a run learnt from, for a line of a table: folds are one, and both versions of MDB Drums are one set."
+    "What a run was trained on, for a line of a table: folds are one, and both versions of MDB Drums are one set."
     sets = list(dict.fromkeys(bare_name(n) for n in config['data']['train']))
     if {'mdb', 'mdb:drum_only'} <= set(sets):
         sets.remove('mdb:drum_only')
@@ -97,7 +97,7 @@ def training_label(
 
 
 def planned_label(run: dict) -> str:  # As of `training_label`
-    "What a planned run will have learnt from."
+    "What a planned run will have been trained on."
     return training_label(dict(data=dict(train=split_names(run['train']), hours=run.get('hours', {}))))
 
 # %% ../../nbs/63_dataset_study.ipynb #ad130f6b

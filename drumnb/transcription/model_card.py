@@ -222,7 +222,7 @@ def data_section(f: dict) -> list[str]:  # Paragraphs, from the facts of `model_
         '## Data',
         card_table(f['data'].assign(hours=f['data'].hours.map('{:.1f}'.format))),
         f"Fingerprint of all tracks and choices: `{f['fingerprint']}`. "
-        f"Tracks left out for want of audio: {f['absent']}.",
+        f"Tracks left out because their audio is absent: {f['absent']}.",
         '## Drum kits and instruments',
         ABOUT_KITS,
         card_table(f['kits']),

@@ -289,7 +289,7 @@ def card_facts(
 def score_shipped(
     exp: Experiment,
     path: Path,  # Of the rounded weights
-    trained_rows: pd.DataFrame,  # Scores of the run, for want of the test data
+    trained_rows: pd.DataFrame,  # Scores of the run, where the test data are absent
 ) -> tuple[pd.DataFrame, dict]:  # Rows of scores; calibration, velocity and their evaluations for the description
     "Score the weights that ship, and fit calibration and velocity to their activations."
     (model, meta), tests = load_model(path), feature_stores(exp, 'test')
