@@ -1,5 +1,6 @@
 """The benchmarks run, write what they say they write, and tell nothing about who ran them."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -62,3 +63,67 @@ def test_committed_results_show_bounded_memory(name, hours):
     assert hours <= set(table.hours) and (table.peak_ratio < 1.1).all()
     if 'time_ratio' in table:
         assert table.time_ratio.between(0.7, 1.3).all()
+
+
+@pytest.fixture(scope='module')
+def stress_rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('stress')
+    done = run('stress.py', 'drumnb-5', '--quick', '--only', 'coincidences', 'doubles', 'hats', '--to', folder)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(folder / 'drumnb-5.csv', dtype=dict(condition=str))
+
+
+def test_the_stress_board_counts_every_stroke_once(stress_rows):
+    rows = stress_rows[stress_rows.piece == 'computed-0']
+    pairs = rows[rows.test == 'coincidence']
+    assert len(pairs) == 5 + 20 and (pairs.tp + pairs.fn == pairs.n).all() and (pairs.n == 1).all()
+    struck = rows[rows.test == 'struck']
+    assert len(struck) == 5 * 4 + 10 * 3 and not any(d in c.split('+') for d, c in zip(struck.drum, struck.condition))
+    assert (struck.fp <= struck.n).all() and (rows[rows.test == 'double_strokes'].n == 1).all()
+    played = rows[rows.test == 'off_beat_hats'].set_index('condition').n
+    assert played['off-beats'] == played['kicks'] + played['snares'] == rows[rows.test == 'hats_on_strokes'].n.sum()
+
+
+def test_committed_stress_rows_are_of_the_whole_board():
+    for path in sorted((ROOT / 'results' / 'stress').glob('*.csv')):
+        rows = pd.read_csv(path, dtype=dict(condition=str))
+        assert set(rows.weights) == {path.stem} and not rows.duplicated(['test', 'condition', 'piece', 'drum']).any()
+        assert {'coincidence', 'drumless', 'balance_music', 'kick_microphones', 'hiss'} <= set(rows.test), path.name
+
+
+def test_unknown_weights_are_refused(tmp_path):
+    done = run('stress.py', 'drumnb-0', '--quick', '--to', tmp_path)
+    assert done.returncode == 2 and 'drumnb-5' in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_peers_are_scored_from_a_folder(tmp_path, monkeypatch):
+    from drumnb.datasets.enst_mdb import write_mdb_fixture
+    from drumnb.datasets.registry import get_dataset
+    from drumnb.onset_files import write_csv, write_labels
+
+    write_mdb_fixture(tmp_path / 'data')
+    monkeypatch.setenv('DRUMNB_DATA', str(tmp_path / 'data'))
+    data, folder = get_dataset('mdb:full_mix'), tmp_path / 'predictions'
+    folder.mkdir()
+    first, second, *_ = data.tracks()
+    write_csv(folder / f'{first.id}.csv', data.load_onsets(first))
+    write_labels(folder / f'{second.id}_drums.txt', data.load_onsets(second).shift(0.03))
+    args = ('mdb:full_mix@all', '--predictions', folder, '--name', 'toy', '--version', '1', '--to', tmp_path)
+    done = run('peers.py', *args)
+    assert done.returncode == 0, done.stderr
+    assert 'no prediction for' in done.stderr
+    rows = pd.read_csv(tmp_path / 'toy.csv')
+    right = rows[rows.window_ms == 50]
+    assert set(rows.track) == {first.id, second.id} and right.tp.sum() > 0 and right.fp.sum() == right.fn.sum() == 0
+    late = rows[(rows.window_ms == 25) & (rows.track == second.id)]
+    assert late.tp.sum() == 0 < late.fp.sum()
+    assert run('peers.py', *args, '--shift', -0.03).returncode == 0
+    moved = pd.read_csv(tmp_path / 'toy.csv')
+    assert moved[(moved.window_ms == 25) & (moved.track == second.id)].fp.sum() == 0
+
+
+def test_a_peer_that_is_not_installed_is_named(tmp_path):
+    if importlib.util.find_spec('adtof_pytorch'):
+        pytest.skip('adtof_pytorch is installed')
+    done = run('peers.py', 'mdb:full_mix@all', '--run', 'adtof', '--to', tmp_path)
+    assert done.returncode == 2 and 'adtof_pytorch is not installed' in done.stderr and not list(tmp_path.iterdir())

@@ -28,7 +28,8 @@ from drumnb.rendering.drum_sampler import (
     vary_score,
     with_send,
 )
-from drumnb.rendering.kits import LEVELS, choked, procedural_kit, render_hits
+from drumnb.rendering.kits import HELD_OUT, LEVELS, choked, procedural_kit, render_hits
+from drumnb.rendering.microphones import HELD_OUT_SOURCES
 from drumnb.spectrograms import FPS, LogSpec
 
 SPEC = LogSpec()
@@ -238,3 +239,8 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
                 near += [x[s - 2 : s + 3].max() > 0.5 * loud.max() for s in strokes]
         found[together] = np.mean(near)
     assert found[1.0] > 0.95 and found[0.0] < 0.5, found
+
+
+def test_kits_held_out_of_the_pack_are_held_out_among_installed_kits_too():
+    "The pack lies in `DRUMNB_KITS`, where other kits are looked for as well."
+    assert {HELD_OUT.get(source) for source in HELD_OUT_SOURCES} == {'validation'}

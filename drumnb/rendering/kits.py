@@ -304,7 +304,13 @@ def _kept_procedural_kit(what):
     return Kit(f'procedural-{what}', 'procedural', _checked(_stored(('procedural', what), make)))
 
 # %% ../../nbs/13_kits.ipynb #4705990b
-HELD_OUT = {'millo-multilayered': 'validation', 'millo-drums': 'validation', 'timgm6mb': 'test'}
+HELD_OUT = {
+    'millo-multilayered': 'validation',
+    'millo-drums': 'validation',
+    'sams-sonor': 'validation',
+    'virtuosity': 'validation',
+    'timgm6mb': 'test',
+}
 KIT_SPLITS = ('train', 'validation', 'test')
 SAMPLE_FOLDERS = (
     '/usr/share/hydrogen/data/drumkits/*',
