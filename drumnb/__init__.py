@@ -36,7 +36,7 @@ def __dir__():
 @cache
 def _former_names():  # {module: {name: (module today, name today)}}
     rows, names = (Path(__file__).parent / 'data/former_names.csv').read_text(encoding='utf-8').splitlines()[1:], {}
-    for module, name, *now in (row.split(',') for row in rows):
+    for module, name, *now in (row.split(',') for row in rows if row.count(',') == 3):
         names.setdefault(module, {})[name] = now
     return names
 

@@ -192,8 +192,10 @@ def read_json(path: str | Path):
         return json.loads(Path(path).read_text(encoding='utf-8'))
     except FileNotFoundError:
         raise DrumnbError(f'{path}: no such file') from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise DrumnbError(f'{path}: not a JSON file ({e}); delete it and run the command again') from None
+    except OSError as e:
+        raise DrumnbError(f'{path}: cannot be read ({e.strerror or e})') from None
+    except (ValueError, RecursionError) as e:
+        raise DrumnbError(f'{path}: not a JSON file ({str(e)[:200]}); delete it and run the command again') from None
 
 # %% ../nbs/00_core.ipynb #b6e5bf6d
 def _plain(x):
