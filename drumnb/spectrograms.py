@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['N_FFT', 'HOP', 'FPS', 'FREQUENCIES', 'SPEC_VERSION', 'SOFTEST', 'FEATURES', 'n_frames', 'stft_magnitude',
            'log_frequencies', 'log_filterbank', 'mel_filterbank', 'level_gain', 'LogSpec', 'MelSpec', 'feature_spec',
-           'plot_spectrogram', 'stream_features']
+           'plot_spectrogram', 'show_spectrogram', 'stream_features']
 
 # %% ../nbs/03_spectrograms.ipynb #ae6c946a
 from dataclasses import asdict, dataclass, fields, replace
@@ -232,6 +232,27 @@ def plot_spectrogram(
         yticklabels=[f'{h // 1000}k' if h >= 1000 else f'{h}' for h in hz],
     )
     return ax
+
+# %% ../nbs/03_spectrograms.ipynb #4f80f061
+def show_spectrogram(
+    x: np.ndarray,  # (n,) mono at 44.1 kHz
+    ax,  # Matplotlib axes
+    seconds: float | None = None,  # How much of it
+    title: str = '',
+):
+    "Draw the spectrogram of a sound up to 12 kHz."
+    x = x[: int(seconds * SAMPLE_RATE)] if seconds else x
+    ax.specgram(
+        x + 1e-7 * np.random.default_rng(0).standard_normal(len(x)),
+        NFFT=2048,
+        Fs=SAMPLE_RATE,
+        noverlap=2048 - 441,
+        vmin=-130,
+        vmax=-40,
+        rasterized=True,
+    )
+    ax.set(title=title, ylim=(0, 12000), yticks=[0, 4000, 8000, 12000], yticklabels=['0', '4', '8', '12'])
+    ax.set_ylabel('kHz')
 
 # %% ../nbs/03_spectrograms.ipynb #70e0852d
 def stream_features(

@@ -5,7 +5,7 @@ import pytest
 
 import drumnb.rendering.accompaniment as acc
 from drumnb.core import DrumnbError, rng_for
-from drumnb.rendering.synthesisers import SYNTHS
+from drumnb.rendering.accompaniment import SYNTHS
 
 METERS = {'4/4': 4, '3/4': 3, '6/8': 6, '5/4': 5, '7/8': 7, '12/8': 12}
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from drumnb.core import rng_for
-from drumnb.rendering.synthesisers import SYNTHS, Instrument, drum_sounds, partials, synth_note
+from drumnb.rendering.accompaniment import SYNTHS, Instrument, synth_note
+from drumnb.rendering.synthesisers import drum_sounds, partials
 
 
 def test_partials_equal_the_sum_of_sines():

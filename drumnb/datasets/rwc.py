@@ -24,10 +24,15 @@ from ..drums import DRUM_TABLE, DRUMS5
 from ..onsets import Hits
 
 # %% ../../nbs/38_rwc.ipynb #15f2a5f7
-from ..rendering.accompaniment import Voice, accompaniment_fingerprint, choose_instrument, render_voices
+from drumnb.rendering.accompaniment import (
+    Instrument,
+    Voice,
+    accompaniment_fingerprint,
+    choose_instrument,
+    render_voices,
+)
 from ..rendering.kits import kits_fingerprint
 from ..rendering.soundfonts import default_soundfont, program_sounds
-from ..rendering.synthesisers import Instrument
 
 # %% ../../nbs/38_rwc.ipynb #b06748f6
 def read_pieces(
