@@ -14,15 +14,18 @@ from drumnb.experiments.features import Entry, FrameStore
 from drumnb.onsets import Hits
 from drumnb.rendering.drum_parts import compose_part
 from drumnb.rendering.drum_sampler import (
+    EDITS,
     BandHits,
     BandStroke,
     BandVoice,
     DrumSampler,
     Sampling,
+    ScoreEdits,
     Send,
     band_kit,
     band_voices,
     draw_send,
+    edit_score,
     play_bands,
     resonance_bands,
     vary_score,
@@ -244,3 +247,43 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
 def test_kits_held_out_of_the_pack_are_held_out_among_installed_kits_too():
     "The pack lies in `DRUMNB_KITS`, where other kits are looked for as well."
     assert {HELD_OUT.get(source) for source in HELD_OUT_SOURCES} == {'validation'}
+
+
+EDIT_NAMES = list(EDITS)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(EDIT_NAMES))
+def test_edits_keep_the_order_and_never_double_a_stroke(seed, name):
+    "Whatever is edited, hits stay in order, and no two strokes of one articulation are nearer than before."
+    rng = rng_for('edits', seed)
+    part = BandHits.of(compose_part(rng, 'train', 8.0).hits)
+    edited = edit_score(part, rng, ScoreEdits(**{name: 1.0}))
+    assert (np.diff(edited.times) >= 0).all() and edited.velocities.dtype == np.float32
+    assert ((edited.velocities > 0) & (edited.velocities <= 1)).all()
+    for a in ('kick', 'crash'):
+        gaps = [np.diff(h.times[h.on(a)]).min(initial=1.0) for h in (part, edited)]
+        assert gaps[1] >= min(gaps[0], 0.04)
+
+
+def test_cymbals_survive_where_hats_leave_kicks_and_snares_bare():
+    score = hits_of((0.5, 'kick', 1.0), (0.51, 'hat_closed', 0.5), (0.52, 'crash', 1.0), (1.0, 'hat_closed', 0.5))
+    bare = edit_score(score, rng_for('bare'), ScoreEdits(bare=1.0))
+    assert [ARTICULATIONS[s] for s in bare.strokes] == ['kick', 'crash', 'hat_closed']
+
+
+def test_distractors_have_no_label_and_are_heard(kits):
+    class Hands:
+        snares, percussion = [], [kits[0]['clap']]
+
+        def draw_percussion(self, rng):
+            return self.percussion[0]
+
+    score, rests = hits_of((0.5, 'kick', 1.0)), replace(PLAIN, sampled=1.0)
+    heard = {}
+    for name, chance in dict(without=0.0, with_claps=1.0).items():
+        sampler = DrumSampler(SPEC, replace(rests, distractors=chance), kits=kits, pack=Hands())
+        heard[name], played = sampler.crop(score, 2.0, 0.0, 200, rng_for('hands'), 1.0)
+        assert [ARTICULATIONS[s] for s in played.strokes] == ['kick']
+    quiet = slice(150, 200)  # long after the kick
+    assert np.square(heard['with_claps'][quiet]).sum() > 10 * np.square(heard['without'][quiet]).sum()

@@ -336,7 +336,8 @@ def _font_refs(path, split=None):
 # %% ../../nbs/13_kits.ipynb #11bfcee0
 def installed_refs() -> list[KitRef]:
     "Sampled kits found on this machine besides the shipped font."
-    folders = [f for p in listed_paths('DRUMNB_KITS') if p.is_dir() for f in sorted(p.iterdir()) if f.is_dir()]
+    listed = [f for p in listed_paths('DRUMNB_KITS') if p.is_dir() for f in sorted(p.iterdir()) if f.is_dir()]
+    folders = [f for f in listed if not (f / 'kit.json').is_file()]  # those are of a pack, which the sampler reads
     folders += [f for pattern in SAMPLE_FOLDERS for f in sorted(Path('/').glob(pattern[1:])) if f.is_dir()]
     refs = [r for f in installed_fonts() for r in _font_refs(f)]
     for folder in folders:
