@@ -17,7 +17,7 @@ from ..core import DrumnbError, rng_for
 from .core import Dataset, fixture, register
 from ..drums import DRUM_TABLE, DRUMS5
 from ..onset_files import read_midi, write_midi
-from ..onsets import Hits
+from ..onsets import SAME_STROKE, Hits
 
 # %% ../../nbs/35_slakh.ipynb #ea592dfa
 _Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times as fast, where it is built in
@@ -159,7 +159,7 @@ def load_hits(self: Slakh, track):
 
 @patch
 def load_onsets(self: Slakh, track, vocabulary=DRUMS5):
-    return self.load_hits(track).onsets(vocabulary).distinct(0.01)
+    return self.load_hits(track).onsets(vocabulary).distinct(SAME_STROKE)
 
 
 def _sum(paths, n):

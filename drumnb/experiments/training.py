@@ -119,7 +119,7 @@ def update_average(
     decay: float,  # Close to 1
     step: int,  # Steps taken, from 1
 ):
-    "One step of the exponential moving average of all weights and statistics."
+    "One step of the moving average of all weights and statistics; torch's `AveragedModel` takes the first ones whole."
     decay = min(decay, (1 + step) / (10 + step))
     for a, b in zip(average.state_dict().values(), model.state_dict().values()):
         if a.is_floating_point():
