@@ -10,6 +10,9 @@ parser = ConfigParser(delimiters=['='], interpolation=None)
 parser.read(HERE / 'settings.ini', encoding='utf-8')
 cfg = parser['DEFAULT']
 readme = HERE / 'README.md'
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('sheet', 'study', 'book', 'dev')}
+extras['book'] += extras['sheet'] + extras['study']
+extras['dev'] += extras['book']
 
 setup(
     name=cfg['lib_name'],
@@ -24,7 +27,7 @@ setup(
     packages=find_packages(include=['drumnb*']),
     package_data={'drumnb': ['data/*', 'data/weights/*', 'data/grooves/*']},
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require=extras,
     entry_points={'console_scripts': cfg['console_scripts'].split()},
     zip_safe=False,
     classifiers=[
@@ -33,6 +36,8 @@ setup(
         f"Natural Language :: {cfg['language']}",
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Operating System :: OS Independent',
         'Topic :: Multimedia :: Sound/Audio :: Analysis',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',

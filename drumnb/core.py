@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PALETTE', 'STYLE', 'DrumnbError', 'escaped', 'reading', 'require', 'require_positive', 'unknown_name', 'check_names',
            'project_root', 'data_home', 'cache_home', 'results_home', 'runs_home', 'figures_home', 'data_file',
-           'atomic_path', 'write_text', 'write_json', 'read_json', 'content_key', 'rng_for', 'file_fingerprint',
-           'progress', 'get_logger', 'side_by_side', 'use_style', 'save_figure']
+           'atomic_path', 'clear_parts', 'write_text', 'write_json', 'read_json', 'content_key', 'rng_for',
+           'file_fingerprint', 'progress', 'get_logger', 'side_by_side', 'use_style', 'save_figure']
 
 # %% ../nbs/00_core.ipynb #79f87c7a
 import contextlib
@@ -18,9 +18,11 @@ import logging
 import math
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -164,7 +166,9 @@ def atomic_path(
     "Give a temporary path in the same folder; rename it to `path` on success, remove it on failure."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem[:40]}-', suffix=f'.part{path.suffix}')
+    fd, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f'.{path.stem[:40]}-{os.getpid()}-', suffix=f'.part{path.suffix}'
+    )
     os.close(fd)
     try:
         yield Path(name)
@@ -173,6 +177,26 @@ def atomic_path(
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+# %% ../nbs/00_core.ipynb #cb26f8e2
+def clear_parts(folder: str | Path):
+    "Remove what processes that were killed inside `atomic_path` left in a folder."
+    for path in Path(folder).glob('.*.part*'):
+        owner = re.search(r'-(\d+)-[^-]*\.part', path.name)
+        if owner and not _alive(int(owner[1]), path):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid, path):
+    if os.name == 'nt':  # where asking would end the process
+        return path.exists() and time.time() - path.stat().st_mtime < 3600
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 # %% ../nbs/00_core.ipynb #1c3aa379
 def write_text(path: str | Path, text: str):

@@ -9,6 +9,7 @@ __all__ = ['MOST_BYTES', 'MOST_BEATS', 'BEAT_LIMITS', 'ticks_to_seconds', 'open_
 
 # %% ../nbs/06_onset_files.ipynb #8a9a03cb
 import csv
+import json
 import re
 import struct
 from collections import Counter
@@ -375,21 +376,23 @@ def write_jams(
     further: dict | None = None,  # Namespace → rows of seconds, duration, value and confidence: beats, tempo
 ):
     "Write a JAMS file with the onsets as a `tag_open` annotation, and further annotations."
-    import jams
-
     duration = float(duration if duration is not None else onsets.times.max(initial=0))
     n, sandbox = len(onsets), dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist())
     rows = zip(onsets.times.tolist(), [0.0] * n, onsets.names, [None] * n if confidence is None else confidence)
-    file = jams.JAMS(file_metadata=jams.FileMetadata(title=title, duration=duration))
-    for namespace, observed in {'tag_open': rows, **(further or {})}.items():
-        extra = sandbox if namespace == 'tag_open' else {}
-        annotation = jams.Annotation(namespace, time=0, duration=duration, sandbox=extra)
-        annotation.annotation_metadata.annotation_tools = 'drumnb'
-        for time, length, value, sure in observed:
-            annotation.append(time=time, duration=length, value=value, confidence=sure)
-        file.annotations.append(annotation)
-    with atomic_path(path) as tmp:
-        tmp.write_text(file.dumps(indent=1) + '\n', encoding='utf-8')
+    annotations = [
+        dict(
+            namespace=namespace,
+            data=[dict(zip(('time', 'duration', 'value', 'confidence'), row)) for row in observed],
+            sandbox=sandbox if namespace == 'tag_open' else {},
+            annotation_metadata=dict(annotation_tools='drumnb'),
+            time=0,
+            duration=duration,
+        )
+        for namespace, observed in {'tag_open': rows, **(further or {})}.items()
+    ]
+    about = dict(title=title, duration=duration, identifiers={}, artist='', release='', jams_version='0.3.5')
+    file = dict(annotations=annotations, file_metadata=about, sandbox={})
+    core.write_text(path, json.dumps(file, indent=1) + '\n')
 
 # %% ../nbs/06_onset_files.ipynb #f2a6d22e
 def _annotations(path, namespaces):

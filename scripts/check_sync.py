@@ -542,7 +542,7 @@ def check_settings(root: Path = ROOT) -> list[str]:
             'settings.ini: allowed_cell_metadata_keys has to hold `tags`, or cleaning deletes the `parameters` tag'
         )
     pinned = constraints(root)
-    required = f"{settings['requirements']} {settings['dev_requirements']}".split()
+    required = ' '.join(v for k, v in settings.items() if k.endswith('requirements')).split()
     for name in (canonical(re.match(r'[\w.-]+', r)[0]) for r in required):
         if name not in pinned:
             problems.append(f'constraints.txt: has no exact version of {name}, which settings.ini asks for')

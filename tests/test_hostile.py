@@ -1,7 +1,10 @@
 """Files that lie about what they hold: one line, exit status 2, in little time and memory, nothing half-written."""
 
 import os
+import resource
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,3 +161,30 @@ def test_without_a_decoder_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(audio.shutil, 'which', lambda name: None)
     with pytest.raises(DrumnbError, match='phone.m4a: an MP4 or M4A file needs a decoder; `pip install av`, .*ffmpeg'):
         audio.load(tmp_path / 'phone.m4a')
+
+
+# ---- the command
+
+
+def run(*words, limit=None, **kw):
+    "The command in a process of its own, within 1.5 GB of memory beyond its libraries when told so."
+
+    def limited():
+        if limit:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    command = [sys.executable, '-c', 'import sys; from drumnb.cli import main; sys.exit(main())']
+    return subprocess.run(
+        [*command, *map(os.fsencode, words)], capture_output=True, timeout=120, preexec_fn=limited, **kw
+    )
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='names are bytes on Linux only')
+def test_a_name_that_is_no_text_gets_its_files(tmp_path, tiny):
+    name = os.fsdecode(b'bad\xff\x1b[31m.wav')
+    sf.write(os.fsencode(tmp_path / name), kicks(1.0), SR, format='WAV')
+    claiming(tmp_path / 'rate1.wav', 24, '<I', 1)
+    r = run('transcribe', tmp_path / name, tmp_path / 'rate1.wav', '--out', tmp_path / 'out', '--model', tiny)
+    assert r.returncode == 1 and b'Traceback' not in r.stderr and b'claims 1 Hz' in r.stderr
+    assert rb'bad\udcff\x1b[31m' in r.stdout and b'\x1b' not in r.stdout + r.stderr
+    assert {p.suffix for p in (tmp_path / 'out').iterdir() if p.is_file()} == {'.csv', '.mid'}

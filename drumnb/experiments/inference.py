@@ -11,12 +11,10 @@ __all__ = ['GRID', 'ONSET_BANDS', 'USUAL_LEVEL', 'USUAL_VELOCITY', 'chunk_window
 # %% ../../nbs/43_inference.ipynb #833344ed
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.optimize import minimize
-from torch import nn
 
 from ..core import DrumnbError, require
 from ..drums import DRUMS5
@@ -39,34 +37,36 @@ def chunk_windows(
 
 # %% ../../nbs/43_inference.ipynb #e5935ca4
 def activations(
-    model: nn.Module,  # (B, T, F) to logits (B, T, K)
+    model,  # A module of (B, T, F) to logits (B, T, K), or what has `probabilities`, such as an `OnnxModel`
     features: np.ndarray,  # (T, F), compressed and normalised as in training; a memory map will do
     chunk: int | None = None,  # Frames kept of each window; the model's `chunk` when it has one, else 2000 (20 s)
     overlap: int | None = None,  # Frames of context on each side; the model's `overlap` when it has one, else 200 (2 s)
     batch: int = 4,  # Windows sent at once
-    device: str | torch.device | None = None,  # Where to compute; where the model is by default
+    device=None,  # Where to compute; where the model is by default
 ) -> np.ndarray:  # (T, K) float32 probabilities
     "Run a model over a recording of any length in bounded memory."
     chunk = getattr(model, 'chunk', 2000) if chunk is None else chunk
     overlap = getattr(model, 'overlap', 200) if overlap is None else overlap
     _check_inference(features, chunk, overlap, batch)
-    if device is not None:
-        model = model.to(device)
-    training = model.training
+    windows = *chunk_windows(len(features), chunk, overlap), chunk, batch
+    if hasattr(model, 'probabilities'):
+        return _run(model.probabilities, features, *windows)
+    model, training = model if device is None else model.to(device), model.training
     try:
-        return _run(model.eval(), features, *chunk_windows(len(features), chunk, overlap), chunk, batch)
+        return _run(partial(_probabilities, model.eval()), features, *windows)
     finally:
         model.train(training)
 
 # %% ../../nbs/43_inference.ipynb #f59ef000
-def _run(model, features, kept, starts, length, chunk, batch):
+def _run(probabilities, features, kept, starts, length, chunk, batch):
     "Probabilities of the kept parts of windows, put together."
     if len(starts) == 1:
         x = features[None] if len(features) else np.zeros((1, 1, features.shape[1]))
-        return _probabilities(model, x)[0][: len(features)]
+        return probabilities(np.asarray(x, np.float32))[0][: len(features)]
     out = None
     for i in range(0, len(starts), batch):
-        y = _probabilities(model, np.stack([features[s : s + length] for s in starts[i : i + batch]]))
+        x = np.stack([features[s : s + length] for s in starts[i : i + batch]])
+        y = probabilities(np.asarray(x, np.float32))
         if out is None:
             out = np.empty((len(features), y.shape[2]), np.float32)
         for k, s, p in zip(kept[i : i + batch], starts[i : i + batch], y):
@@ -74,10 +74,12 @@ def _run(model, features, kept, starts, length, chunk, batch):
     return out
 
 
-@torch.no_grad()
 def _probabilities(model, x):
-    x = torch.as_tensor(np.asarray(x, np.float32), device=next(model.parameters()).device)
-    return torch.sigmoid(model(x).float()).cpu().numpy()
+    import torch
+
+    with torch.no_grad():
+        x = torch.as_tensor(x, device=next(model.parameters()).device)
+        return torch.sigmoid(model(x).float()).cpu().numpy()
 
 
 def _check_inference(features, chunk, overlap, batch):
@@ -216,6 +218,8 @@ def _sigmoid(x):
 
 # %% ../../nbs/43_inference.ipynb #01084fc6
 def _platt(x, true, centre, strength):  # slope and offset; `centre` is where the penalty pulls them
+    from scipy.optimize import minimize
+
     def loss(w):
         z, off = w[0] * x + w[1], w - centre
         slope = _sigmoid(z) - true

@@ -38,13 +38,14 @@ from drumnb.experiments.inference import (
 from ..experiments.recipes import Experiment
 from ..experiments.results import Result, code_version, load_result
 from ..models.inspection import count_parameters
+from ..models.onnx import write_onnx
 from ..models.registry import load_model, save_model
 from ..rendering.drum_parts import compose_part
 from ..rendering.kits import procedural_kit, render_hits
 from ..spectrograms import feature_spec
 from .formats import transcribe_file
 from .model_card import data_facts, kit_facts, model_card, present_tracks, sound_refs
-from .transcribe import PreparedFeatures, load_transcriber, shipped_weights
+from .transcribe import PreparedFeatures, load_transcriber, shipped_graph, shipped_weights
 
 # %% ../../nbs/77_weights.ipynb #4fdf18a0
 LARGEST = 4_000_000  # bytes that weights in the package may have
@@ -306,6 +307,7 @@ def _clear(folder, kept):
         if old != kept:
             old.unlink()
             old.with_suffix('.json').unlink(missing_ok=True)
+            old.with_suffix('.onnx').unlink(missing_ok=True)
 
 
 def ship(
@@ -315,7 +317,7 @@ def ship(
     version: int | None = None,  # The next number by default
     level: bool = False,  # Choose the level of the input, and with it the threshold, on the validation tracks
     folder: str | Path | None = None,  # `drumnb/data/weights` by default
-) -> Path:  # The weights; description and CARD.md lie beside them
+) -> Path:  # The weights; description, ONNX graph and CARD.md lie beside them
     "Put the model of a run into the package, instead of the one before."
     result, folder, levels = find_result(run), Path(folder or data_file('weights')), {}
     exp = experiment_of(result)
@@ -330,6 +332,7 @@ def ship(
     path = write_small(folder / f'drumnb-{meta["version"]}', trained, meta)
     rows, fitted = score_shipped(exp, path, result.rows)
     path = write_small(path, trained, {**meta, **fitted})
+    write_onnx(path.with_suffix('.onnx'), *load_model(path))
     write_text(folder / 'CARD.md', model_card(card_facts(result, exp, path, rows, fitted['judged'], levels)))
     _clear(folder, path)
     return path
