@@ -110,6 +110,7 @@ class Score:
     grids: np.ndarray  # (n - 1,) parts of each beat
     notes: pd.DataFrame  # As of `note_table`
     dropped: int = 0  # Onsets that share place and drum with a louder one
+    swing: bool = False  # Eighths are played long and short
 
     @property
     def compound(self) -> bool:
@@ -132,6 +133,22 @@ class Score:
 def bar_beats(self: Score, bar: int) -> int:  # Bars count from 0
     "Beats in a bar; it may differ from the time signature where the beats say so."
     return int(np.diff(np.r_[self.downbeats, len(self.beats) - 1])[bar])
+
+# %% ../../nbs/72_score.ipynb #7a1c52e0
+@patch(as_prop=True)
+def pickup(self: Score) -> int:
+    "Beats of the first bar that are left out, because nothing is played in its first half: a pick-up."
+    first = self.notes[self.notes.bar == 0] if len(self.notes) else self.notes
+    if self.n_bars < 2 or not len(first):
+        return 0
+    empty = int(first.beat.min())
+    return empty if 2 * empty >= self.bar_beats(0) else 0
+
+
+@patch(as_prop=True)
+def first_bar(self: Score) -> int:
+    "The number of the first bar: 1, or 0 when it is a pick-up."
+    return 0 if self.pickup else 1
 
 # %% ../../nbs/72_score.ipynb #b00d61f2
 @patch
@@ -191,6 +208,7 @@ def note_table(
     at: np.ndarray,
     fraction: np.ndarray,  # All three from `place_onsets`
     grace: np.ndarray,  # (m,) bool
+    articulations: list | None = None,  # (m,) names of `drums.ARTICULATIONS`; unknown when None
 ) -> pd.DataFrame:
     "A row for each onset; bars and beats from 0, `tick` of `parts` in the beat, `onset` the row of the performance."
     o, seconds = performance.onsets, beats[:, 0]
@@ -201,6 +219,7 @@ def note_table(
             tick=np.rint(fraction * grids[at]).astype(int),
             parts=grids[at],
             drum=o.names,
+            articulation=[''] * len(o) if articulations is None else list(articulations),
             velocity=o.velocities,
             confidence=performance.confidence,
             grace=grace,
@@ -215,6 +234,7 @@ def make_score(
     performance: Transcription,
     beats: np.ndarray,  # (n, 2): seconds, position in the bar
     meter: str = '4/4',
+    articulations: list | None = None,  # (m,) how each onset is struck; those of the transcription when None
 ) -> Score:
     "Draw every onset to the grid of its beat."
     o = performance.onsets
@@ -223,10 +243,11 @@ def make_score(
     downbeats = np.flatnonzero(beats[:, 1] == 1)
     beats, grace = beats[downbeats[0] : downbeats[-1] + 1], grace_notes(o)
     grids, at, fraction = place_onsets(performance, beats, meter.endswith('/8'), grace)
-    notes = note_table(performance, beats, grids, at, fraction, grace)
+    struck = getattr(performance, 'articulations', None) if articulations is None else articulations
+    notes = note_table(performance, beats, grids, at, fraction, grace, struck)
     kept = (
         notes.sort_values(['velocity'], ascending=False, kind='stable')
-        .drop_duplicates(['bar', 'beat', 'tick', 'drum', 'grace'])
+        .drop_duplicates(['bar', 'beat', 'tick', 'drum', 'articulation', 'grace'])
         .sort_values(['bar', 'beat', 'tick', 'grace', 'onset'])
         .reset_index(drop=True)
     )
@@ -237,7 +258,15 @@ VALUES = {  # (compound, parts of the beat) → {length in parts: (type, dots)}
     (False, 1): {1: ('quarter', 0)},
     (False, 2): {1: ('eighth', 0), 2: ('quarter', 0)},
     (False, 4): {1: ('16th', 0), 2: ('eighth', 0), 3: ('eighth', 1), 4: ('quarter', 0)},
-    (False, 8): {1: ('32nd', 0), 2: ('16th', 0), 3: ('16th', 1), 4: ('eighth', 0), 6: ('eighth', 1), 8: ('quarter', 0)},
+    (False, 8): {
+        1: ('32nd', 0),
+        2: ('16th', 0),
+        3: ('16th', 1),
+        4: ('eighth', 0),
+        6: ('eighth', 1),
+        7: ('eighth', 2),
+        8: ('quarter', 0),
+    },
     (False, 3): {1: ('eighth', 0), 2: ('quarter', 0)},
     (False, 6): {1: ('16th', 0), 2: ('eighth', 0), 3: ('eighth', 1), 4: ('quarter', 0)},
     (True, 1): {1: ('quarter', 1)},
