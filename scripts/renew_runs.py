@@ -12,6 +12,7 @@ from pathlib import Path
 
 from drumnb.core import read_json, write_json, write_text
 from drumnb.experiments.recipes import Experiment
+from drumnb.tatum.recipes import TatumExperiment
 
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = ROOT / 'drumnb/data/run_keys.csv'
@@ -28,11 +29,13 @@ def renamed(config: dict) -> dict:
 
 
 def renew(path: Path, keys: Path = KEYS) -> bool:
-    "Rewrite the JSON of one run on frames, and note its key; True when that changed it."
+    "Rewrite the JSON of one run of an experiment, and note its key; True when that changed it."
     info = read_json(path)
-    if 'windows' not in info.get('config', {}):
+    kinds = {'windows': Experiment, 'regularisation': TatumExperiment}
+    kind = next((kind for part, kind in kinds.items() if part in info.get('config', {})), None)
+    if kind is None:
         return False
-    exp = Experiment.from_settings(renamed(info['config']))
+    exp = kind.from_settings(renamed(info['config']))
     if exp.digest != info['key']:
         with keys.open(encoding='utf-8', newline='') as file:
             digests = {row['key']: row['settings'] for row in csv.DictReader(file)} | {info['key']: exp.digest}

@@ -4,6 +4,7 @@ chapter that draws it."""
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,19 +18,11 @@ from safetensors.torch import save_file
 from drumnb.core import DrumnbError
 from drumnb.experiments.results import COLUMNS, result_path, run_task
 from drumnb.experiments.runner import make_job
-from drumnb.tatum import experiments
+from drumnb.tatum import songs as tatum_songs
 from drumnb.tatum.crnn import segment_max, tatum_batch
-from drumnb.tatum.experiments import (
-    SYSTEMS,
-    as_text,
-    choose_tracks,
-    from_text,
-    make_songs,
-    part_store,
-    tatum_experiment,
-    tatum_jobs,
-)
-from drumnb.tatum.grid import TatumGrid
+from drumnb.tatum.experiments import tatum_jobs
+from drumnb.tatum.grid import TatumGrid, as_text, from_text
+from drumnb.tatum.recipes import SYSTEMS, TatumExperiment, tatum_experiment
 from drumnb.tatum.separation import (
     OpenUnmix,
     load_openunmix,
@@ -38,6 +31,7 @@ from drumnb.tatum.separation import (
     separated_drums,
     weights_file,
 )
+from drumnb.tatum.songs import choose_tracks, fit_features, make_songs, part_store
 
 torch.set_num_threads(1)
 TINY = dict(recipe='tiny', study='toy')
@@ -164,8 +158,8 @@ def test_songs_without_usable_beats_are_named(own, monkeypatch, beats, words):
     exp = tatum_experiment(**TINY)
     tracks = [t for ts in choose_tracks(exp)['test'].values() for t in ts]
     store = part_store(exp, tracks, 'mix')
-    normaliser = experiments.fit_features(exp, [(store, 'mix')])
-    monkeypatch.setattr(experiments, 'beats_for', lambda track, source: beats)
+    normaliser = fit_features(exp, [(store, 'mix')])
+    monkeypatch.setattr(tatum_songs, 'beats_for', lambda track, source: beats)
     with pytest.raises(DrumnbError, match=words) as error:
         make_songs(exp, tracks, store, 'mix', normaliser, 'madmom')
     assert tracks[0].id in str(error.value) and 'madmom' in str(error.value)
@@ -176,9 +170,9 @@ def test_beats_beyond_the_end_are_dropped_with_a_warning(own, monkeypatch, caplo
     tracks = [t for ts in choose_tracks(exp)['test'].values() for t in ts][:1]
     store = part_store(exp, tracks, 'mix')
     monkeypatch.setattr(
-        experiments, 'beats_for', lambda track, source: np.stack([np.arange(0.5, 40, 0.5), np.ones(79)], 1)
+        tatum_songs, 'beats_for', lambda track, source: np.stack([np.arange(0.5, 40, 0.5), np.ones(79)], 1)
     )
-    (song,) = make_songs(exp, tracks, store, 'mix', experiments.fit_features(exp, [(store, 'mix')]), 'madmom')
+    (song,) = make_songs(exp, tracks, store, 'mix', fit_features(exp, [(store, 'mix')]), 'madmom')
     assert song.grid.times[-1] <= len(song.features) / 100 and 'are dropped' in caplog.text
 
 
@@ -192,6 +186,21 @@ def test_typed_settings_are_the_same_run_and_every_setting_counts(system, fold, 
     assert exp.run == tatum_experiment(system=system, fold=fold, seed=seed, gamma=gamma, **TINY).run
     assert exp.run != tatum_experiment(system=system, fold=(fold + 1) % 3, seed=seed, gamma=gamma, **TINY).run
     assert json.loads(json.dumps(exp.settings)) == exp.settings
+
+
+RESULTS = sorted(p for p in (Path(__file__).parents[1] / 'results').rglob('tatum-*.json'))
+
+
+@pytest.mark.parametrize('path', RESULTS, ids=lambda p: p.stem)
+def test_a_committed_run_is_remade_from_what_it_stores_and_from_its_recipe(path):
+    told = json.loads(path.read_text())
+    exp = TatumExperiment.from_settings(told['config'], recipe=told['recipe'], label=told['label'])
+    assert (exp.key, exp.run, exp.settings) == (told['key'], path.stem, told['config'])
+    r = exp.regularisation
+    asked = dict(system=exp.system, fold=exp.data.fold, seed=exp.seed, alpha=r.alpha, gamma=r.gamma, search=r.search)
+    assert tatum_experiment(told['recipe'], **asked).run == path.stem
+    for changed in (dict(past=64), dict(faithful=True)):
+        assert tatum_experiment(told['recipe'], **asked, **changed).key != exp.key
 
 
 def test_scores_survive_as_text():
@@ -260,11 +269,15 @@ def run_chapter(path):
     return '\n'.join(shown)
 
 
-def test_the_chapter_draws_what_there_is(own, capsys):
+def test_the_chapter_draws_what_there_is_and_pools_nothing_that_differs(own, capsys):
     from conftest import ROOT
 
-    for system in ('frame', 'tatum', 'tatum+gru'):
-        run_task(tatum_experiment(system=system, recipe='tiny', training=dict(steps=12, every=6), study='tatum'))
+    longer = dict(training=dict(steps=12, every=6))
+    for system, words in (('frame', longer), ('tatum', longer), ('tatum+gru', longer), ('tatum', {})):
+        run_task(tatum_experiment(system=system, recipe='tiny', study='tatum', **words))
     text = run_chapter(ROOT / 'nbs' / '64_tatum_study.ipynb')
     assert 'against tatum' in text and '| annotated | tatum+gru |' in text and 'points of F' in text
-    assert (own / 'figures' / 'tatum-table.png').exists() and '3 runs' in capsys.readouterr().out
+    for steps in ('every 3, training steps 6', 'every 6, training steps 12'):
+        assert f'| annotated | tatum (training {steps}) | 1.0 | 2 |' in text  # a line of its own, two songs each
+    assert 'tatum+gru, and γ 0.61 for 1.0, against tatum (training every 6' in text
+    assert (own / 'figures' / 'tatum-table.png').exists() and '4 runs' in capsys.readouterr().out

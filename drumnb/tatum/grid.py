@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PER_BEAT', 'FAR', 'SAME_ONSET', 'TatumGrid', 'bar_numbers', 'meter_of', 'even_beats', 'clip_beats', 'Quantised',
-           'quantise', 'to_onsets', 'grid_errors', 'by_track', 'explain', 'table_one', 'best_aligned', 'save_rows',
-           'measured_tracks', 'measure_grid', 'measure_beats', 'read_results']
+           'quantise', 'to_onsets', 'as_text', 'from_text', 'grid_errors', 'by_track', 'explain', 'table_one',
+           'best_aligned', 'save_rows', 'measured_tracks', 'measure_grid', 'measure_beats', 'read_results']
 
 # %% ../../nbs/51_grid.ipynb #73f49753
 import time
@@ -160,6 +160,18 @@ def to_onsets(
     return Onsets.make(
         grid.times[tatums], drums, None if velocities is None else np.clip(velocities[tatums, drums], 0, 1), vocabulary
     )
+
+# %% ../../nbs/51_grid.ipynb #b1e08a26
+def as_text(
+    score: np.ndarray,  # (M, K)
+) -> list:  # One word of 0 and 1 a drum
+    "A score as text, so that a result can hold what was written."
+    return [''.join(map(str, column)) for column in np.asarray(score, int).T]
+
+
+def from_text(words: list) -> np.ndarray:  # (M, K) uint8
+    "And back."
+    return np.array([list(w) for w in words]).T.astype(np.uint8)
 
 # %% ../../nbs/51_grid.ipynb #f698a203
 def grid_errors(
