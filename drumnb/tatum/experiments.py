@@ -49,6 +49,7 @@ from .recipes import SYSTEMS, Songs, TatumExperiment, build_system, tatum_experi
 from drumnb.tatum.regularised_training import (
     BASELINE_PICKING,
     DELTA,
+    PAPER,
     PAPER_PICKING,
     TatumSong,
     frame_predictor,
