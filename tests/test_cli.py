@@ -1,10 +1,19 @@
 """The command line: one line and exit code 2 for mistakes, 1 for what failed, 0 when all is well."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from drumnb import cli
-from drumnb.core import results_home, runs_home
+from drumnb.core import DrumnbError, results_home, runs_home
+from drumnb.experiments import runner
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / 'README.md').read_text(encoding='utf-8')
+PUBLISHED = re.findall(r'^# .*recipe.*\n\.venv/bin/drumnb ((?:.*\\\n)*.*)$', README, re.M)
 
 SMALL = 'synthetic:dtd,procedural,train=2,validation=1,test=1,seconds=6'
 
@@ -117,3 +126,19 @@ def test_a_failed_run_is_1(capsys, isolated, monkeypatch):
     monkeypatch.setattr(runner, 'run_notebook', lambda *a, **k: (_ for _ in ()).throw(MemoryError('no room')))
     assert cli.main(['run', 'frame', '-p', f'train={SMALL}', '-p', 'recipe=tiny']) == 1
     assert 'MemoryError: no room' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', PUBLISHED)
+def test_a_command_of_the_readme_makes_the_committed_rows(command, monkeypatch):
+    asked = []
+
+    def caught(jobs, *more):
+        asked.extend(jobs)
+        raise DrumnbError('nothing is trained here')
+
+    monkeypatch.setattr(runner, 'check_data', lambda jobs: None)
+    monkeypatch.setattr(runner, 'run_batch', caught)
+    assert cli.main(shlex.split(command.replace('\\\n', ' '))) == 2 and asked
+    made = {job.exp.run for job in asked}
+    there = {p.stem for p in (ROOT / 'results' / asked[0].exp.study).glob('*-s[0-9]-*.json')}
+    assert made == there
