@@ -6,7 +6,7 @@
 __all__ = ['ARCHITECTURE_ORDER', 'PUBLISHED_NAMES', 'STUDIES', 'RUN_MEASURES', 'ordered', 'study_results', 'load_results',
            'load_runs', 'main_rows', 'score_table', 'against_best', 'cell_text', 'markdown_table', 'f1_table',
            'bold_best', 'drum_f1_table', 'difference_table', 'published_names', 'published_table', 'beside_published',
-           'cost_table', 'learning_table', 'conclusions']
+           'peer_rows', 'beside_peers', 'cost_table', 'learning_table', 'conclusions']
 
 # %% ../../nbs/60_tables.ipynb #f6c07c2e
 import numpy as np
@@ -269,6 +269,31 @@ def beside_published(
     ours = score_table(rows, n=0)['micro_f1'].unstack()
     both = bold_best(ours).rename(columns='ours: {}'.format).join(theirs, how='outer').fillna('')
     return both.loc[ordered(both.index)]
+
+# %% ../../nbs/60_tables.ipynb #60peersx
+def peer_rows() -> dict[str, pd.DataFrame]:  # system and version → counts
+    "Other systems scored on our files by `benchmarks/peers.py`."
+    found = [pd.read_csv(p) for p in sorted((results_home() / 'peers').glob('*.csv'))]
+    return {f"{t['system'][0]} {t['version'][0]}": t for t in found if len(t)}
+
+
+def beside_peers(
+    ours: dict,  # Name → counts of one test set
+    test: str = 'MDB Drums',  # Collection whose published figures stand below
+) -> pd.DataFrame:  # Indexed by system: scored on, F1, F1 of each drum
+    "F1 by drum of ours, of systems scored on the same files, and as published."
+
+    def line(rows, scored):
+        return {'scored on': scored, 'F1': float(micro_f1(rows)), **scores(rows)['f1'].to_dict()}
+
+    table = {name: line(r, f"{r['track'].nunique()} tracks, {r['test'].iloc[0]}") for name, r in ours.items()}
+    for name, rows in peer_rows().items():
+        for part, r in main_rows(rows).groupby('test', sort=False):
+            table[f'{name}, {part}'] = line(r, f"{r['track'].nunique()} tracks, {part}")
+    for r in published_table('peers').query('test == @test').to_dict('records'):
+        drums = {k.removeprefix('f1_'): v for k, v in r.items() if k.startswith('f1_') and k != 'f1_sum'}
+        table[f"{r['system']} (published)"] = {'scored on': r['scored'], 'F1': r['f1_sum'], **drums}
+    return pd.DataFrame(table).T.rename_axis('system')
 
 # %% ../../nbs/60_tables.ipynb #53120fcc
 def cost_table(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST', 'CLOSE', 'LEVELS_DB', 'test_song', 'largest_difference', 'write_small', 'file_speed', 'processor',
            'experiment_of', 'find_result', 'feature_stores', 'refit', 'level_f1', 'choose_level', 'training_facts',
-           'shipping_facts', 'level_facts', 'card_facts', 'score_shipped', 'ship']
+           'shipping_facts', 'level_facts', 'card_facts', 'score_shipped', 'ship', 'renew_card']
 
 # %% ../../nbs/77_weights.ipynb #e358cd21
 import json
@@ -44,7 +44,14 @@ from ..rendering.drum_parts import compose_part
 from ..rendering.kits import procedural_kit, render_hits
 from ..spectrograms import feature_spec
 from .formats import transcribe_file
-from .model_card import data_facts, kit_facts, model_card, present_tracks, sound_refs
+from drumnb.transcription.model_card import (
+    completed_card,
+    data_facts,
+    kit_facts,
+    model_card,
+    present_tracks,
+    sound_refs,
+)
 from .transcribe import PreparedFeatures, load_transcriber, shipped_graph, shipped_weights
 
 # %% ../../nbs/77_weights.ipynb #4fdf18a0
@@ -333,6 +340,18 @@ def ship(
     rows, fitted = score_shipped(exp, path, result.rows)
     path = write_small(path, trained, {**meta, **fitted})
     write_onnx(path.with_suffix('.onnx'), *load_model(path))
-    write_text(folder / 'CARD.md', model_card(card_facts(result, exp, path, rows, fitted['judged'], levels)))
+    card = model_card(card_facts(result, exp, path, rows, fitted['judged'], levels))
+    shown = rows.query("protocol == 'onset' and window_ms == 50")
+    write_text(folder / 'CARD.md', completed_card(card, path.stem, shown))
     _clear(folder, path)
     return path
+
+# %% ../../nbs/77_weights.ipynb #77renewx
+def renew_card(folder: str | Path | None = None) -> Path:  # `drumnb/data/weights` by default
+    "Complete the card of the weights that ship with what was measured since."
+    folder = Path(folder or data_file('weights'))
+    if not (found := sorted(folder.glob('*.safetensors'))):
+        raise DrumnbError(f'{folder}: no weights, so there is no card to complete')
+    card = folder / 'CARD.md'
+    write_text(card, completed_card(card.read_text(encoding='utf-8'), found[-1].stem))
+    return card
