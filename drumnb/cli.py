@@ -266,6 +266,32 @@ def _say_outcome(args, file, status, message, written):
     elif status != 'failed':
         print(f"{status:>8}  {escaped(file)}  {message}: {escaped(', '.join(written))}", flush=True)
 
+# %% ../nbs/79_cli.ipynb #79c0aa02
+def _render(args):
+    "Turn a corrected table into sheet, MIDI and player."
+    from pathlib import Path
+
+    from drumnb.core import DrumnbError, escaped
+    from drumnb.transcription.formats import as_formats, check_writable, render, write_formats
+
+    formats, out, stem = as_formats(args.formats), Path(args.out), Path(args.table).stem
+    made = render(args.table, args.audio, args.beats, args.meter, args.min_confidence)
+    check_writable(out)
+    if 'csv' in formats and (out / f'{stem}.csv').exists() and (out / f'{stem}.csv').samefile(args.table):
+        raise DrumnbError(f'{args.table}: would be overwritten; choose another folder with --out')
+    print(*(escaped(p) for p in write_formats(made, out / stem, formats)), sep='\n')
+    return 0
+
+
+def _score(args):
+    "Print precision, recall and F1 of a table against an annotation."
+    from drumnb.transcription.formats import compare
+
+    table = compare(args.reference, args.estimate, args.window / 1000).reset_index()
+    print(f'F1 of onsets within {args.window:g} ms\n')
+    print(table.to_string(index=False, float_format='{:.3f}'.format, na_rep='-'))
+    return 0
+
 # %% ../nbs/79_cli.ipynb #8b2b45be
 def _positive(text):
     if not text.isdigit() or int(text) < 1:
@@ -393,6 +419,30 @@ def _add_work(c):
     c.add_argument('--force', action='store_true', help='also files that are done')
     c.add_argument('--json', action='store_true', help='a line of JSON for each file, for programs')
 
+# %% ../nbs/79_cli.ipynb #79c0aa01
+def _add_render(c):
+    c.add_argument(
+        'table', metavar='TABLE', help='a CSV, JAMS or MIDI file, perhaps corrected by hand or in the player'
+    )
+    c.add_argument('--audio', metavar='FILE', help='the recording, for the player')
+    c.add_argument('-o', '--out', default='.', metavar='DIR', help='folder of the results; this one by default')
+    formats = 'any of csv,mid,score,jams,musicxml,svg,pdf,html, joined by commas, or all; pdf,mid by default'
+    c.add_argument('-f', '--formats', default='pdf,mid', metavar='LIST', help=formats)
+    c.add_argument('--beats', metavar='SOURCE', help="as for transcribe; the table's own by default")
+    c.add_argument('--meter', help="time signature; the table's own by default, or else 4/4")
+    sure = 'leave out onsets of a lower confidence, 0 to 1'
+    c.add_argument('--min-confidence', type=float, default=0.0, metavar='P', help=sure)
+
+
+def _add_score(c):
+    c.add_argument(
+        'reference', metavar='REFERENCE', help='your annotation: CSV, JAMS, MIDI, or lines of seconds and drum'
+    )
+    c.add_argument('estimate', metavar='ESTIMATE', help='what is to be scored, in one of the same forms')
+    c.add_argument(
+        '--window', type=float, default=50.0, metavar='MS', help='largest distance of a match; 50 ms by default'
+    )
+
 # %% ../nbs/79_cli.ipynb #2457063a
 class _Version(argparse.Action):
     "Print the version, which is looked up only then."
@@ -413,6 +463,8 @@ COMMANDS = {  # name → (what it does, its arguments, what it is for)
         (_add_transcribe, _add_work),
         'transcribe recordings: table, MIDI, JAMS, sheet, player',
     ),
+    'render': (_render, (_add_render,), 'turn a corrected table into sheet, MIDI and player'),
+    'score': (_score, (_add_score,), 'score a transcription against an annotation of your own'),
     'datasets': (_datasets, (_add_datasets,), 'list data sets: where they are, whether complete, how to get them'),
     'validate': (_validate, (_add_validate,), 'check data sets on disk'),
     'prepare': (_prepare, (_add_prepare,), 'compute the features of data sets ahead of the first run'),

@@ -7,7 +7,8 @@ __all__ = ['SCORE_COLUMNS', 'MIDI_TICKS', 'FORMATS', 'SHEET_PACKAGES', 'FREE', '
            'write_score_table', 'quarters', 'lead_in', 'MidiBars', 'tempo_events', 'midi_bars', 'pitches_of',
            'note_events', 'grid_events', 'write_performance_midi', 'write_quantised_midi', 'score_rows',
            'write_transcription_jams', 'as_formats', 'write_formats', 'job_key', 'is_done', 'transcribe_file',
-           'check_writable', 'refused_names', 'find_recordings', 'transcribe_each', 'transcribe_files']
+           'check_writable', 'refused_names', 'find_recordings', 'transcribe_each', 'transcribe_files', 'beat_rows',
+           'read_corrected', 'render', 'compare']
 
 # %% ../../nbs/75_formats.ipynb #89d21277
 import glob
@@ -51,11 +52,12 @@ from .transcribe import Transcriber, Transcription, load_transcriber
 
 # %% ../../nbs/75_formats.ipynb #b68b1c39
 def write_table(path: str | Path, transcription: Transcription):
-    "The performance as CSV: onset_s, drum, velocity, confidence."
+    "The performance as CSV: onset_s, drum, velocity, confidence, and how each onset is struck where that is known."
     o = transcription.onsets
-    rows = zip(o.times, o.names, o.velocities, transcription.confidence)
-    lines = [f'{t:.6f},{d},{v:.4f},{c:.4f}\n' for t, d, v, c in rows]
-    write_text(path, 'onset_s,drum,velocity,confidence\n' + ''.join(lines))
+    rows, known = zip(o.times, o.names, o.velocities, transcription.confidence), transcription.articulations
+    ends = [''] * len(o) if known is None else [f',{a}' for a in known]
+    lines = [f'{t:.6f},{d},{v:.4f},{c:.4f}{end}\n' for (t, d, v, c), end in zip(rows, ends)]
+    write_text(path, f'onset_s,drum,velocity,confidence{"" if known is None else ",articulation"}\n' + ''.join(lines))
 
 # %% ../../nbs/75_formats.ipynb #9327e68e
 def read_transcription(
@@ -497,3 +499,151 @@ def transcribe_files(files, out: str | Path, *args, **options) -> pd.DataFrame: 
     results = {f: (status, message) for f, status, message in transcribe_each(files, out, *args, **options)}
     rows = [(escaped(f), *results[f]) for f in find_recordings(files)]
     return pd.DataFrame(rows, columns=['file', 'status', 'message'])
+
+# %% ../../nbs/75_formats.ipynb #75c0aa00
+import csv
+import tempfile
+from dataclasses import replace
+
+from ..core import reading
+from ..drums import DRUMS5, articulation, drum_of
+from ..metrics import count, scores
+from ..onset_files import open_midi, read_beats, read_jams, read_midi, read_onsets, ticks_to_seconds, write_csv
+from .score import make_score
+
+# %% ../../nbs/75_formats.ipynb #75c0aa02
+def beat_rows(
+    text: str,  # A table with the columns onset_s and drum, as `write_table` writes it
+) -> tuple[
+    str, np.ndarray | None, str | None
+]:  # Without the rows of beats; (n, 2) seconds and position; time signature
+    "Part the beats of a corrected table from its onsets."
+    rows, beats, meter = list(csv.reader(text.splitlines(), skipinitialspace=True)), [], None
+    head = rows[0] if rows else []
+    if not {'onset_s', 'drum'} <= set(head):
+        return text, None, None
+    time, drum, kept = head.index('onset_s'), head.index('drum'), []
+    for row, line in zip(rows, text.splitlines()):
+        label = row[drum].strip() if len(row) > drum else ''
+        if label == 'beat' or label.startswith('bar '):
+            beats.append((row[time], label != 'beat'))
+            meter = meter or (label[4:].strip() if label != 'beat' else None)
+        kept.append('' if label == 'beat' or label.startswith('bar ') else line)  # line numbers stay
+    return '\n'.join(kept) + '\n', _counted(beats, meter), meter
+
+
+def _counted(rows, meter):  # (text of the seconds, whether a bar begins) → seconds and positions
+    if len(rows) < 2 or meter is None:
+        return None
+    try:
+        rows = sorted((float(t), one) for t, one in rows)
+    except ValueError as e:
+        raise DrumnbError(f'a row of a beat: {e}; expected seconds') from None
+    n, opens = beats_per_bar(meter), np.flatnonzero([one for _, one in rows])
+    count = np.zeros(len(rows), int)  # in the bar
+    for i in range(len(rows)):
+        before = opens[opens <= i]
+        count[i] = i - before[-1] + 1 if len(before) else n - (opens[0] - i) % n + 1
+    return np.c_[[t for t, _ in rows], np.where(count > n, 1, count)]
+
+# %% ../../nbs/75_formats.ipynb #75c0aa04
+def _struck_table(path):  # {(s, drum): articulation} of a table with such a column
+    table = pd.read_csv(path, skipinitialspace=True)
+    if 'articulation' not in table:
+        return {}
+    times = pd.to_numeric(table.onset_s, errors='coerce').round(4)
+    return {(t, d): a for t, d, a in zip(times, table.drum, table.articulation) if isinstance(a, str) and a}
+
+
+def _struck_hits(hits):
+    names = [articulation(p, hits.source) for p in hits.pitches.tolist()]
+    return {(t, drum_of(a, DRUMS5)): a for t, a in zip(hits.times.round(4).tolist(), names)}
+
+
+def _midi_beats(path):  # seconds and positions from tempi and time signatures; None without a time signature
+    midi = open_midi(path)
+    events = [(t, m) for track in midi.tracks for t, m in zip(np.cumsum([m.time for m in track]).tolist(), track)]
+    signs = sorted((t, m.numerator, m.denominator) for t, m in events if m.type == 'time_signature')
+    end, ticks, count = max(t for t, _ in events), [], []
+    for (t, top, low), (stop, *_) in zip(signs, [*signs[1:], (end + 1,)]):
+        step = midi.ticks_per_beat * 4 // low * (3 if low == 8 and top % 3 == 0 else 1)
+        n = top // 3 if low == 8 and top % 3 == 0 else top
+        at = list(range(t, stop, step))
+        ticks, count = ticks + at, count + [i % n + 1 for i in range(len(at))]
+    meter = max(signs, key=lambda s: s[1] / s[2])[1:] if signs else None
+    first = max(
+        [t for t, m in events if m.type == 'marker' and m.text == 'bar 1'], default=0
+    )  # after a lead-in of ours
+    rows = [(t, i) for t, i in zip(ticks, count) if t >= first]
+    beats = np.c_[ticks_to_seconds(midi, [t for t, _ in rows]), [i for _, i in rows]] if len(rows) > 1 else None
+    return beats, meter and '/'.join(map(str, meter))
+
+# %% ../../nbs/75_formats.ipynb #75c0aa05
+def read_corrected(
+    path: str | Path,  # CSV, JAMS or MIDI
+    recording: str | Path | None = None,
+) -> tuple[Transcription, np.ndarray | None, str | None]:  # Without a score; the beats and time signature it carries
+    "A corrected transcription with what it says about beats."
+    path, kind = Path(path), Path(path).suffix.lower()
+    if kind not in ('.csv', '.jams', '.mid', '.midi'):
+        raise DrumnbError(f'{path}: cannot be rendered; expected a CSV, JAMS or MIDI file')
+    beats = meter = None
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, path.with_suffix('.csv').name)
+        if kind == '.csv':
+            with reading(path, 'a table of onsets'):
+                text, beats, meter = beat_rows(path.read_text(encoding='utf-8-sig'))
+            struck = None
+        elif kind == '.jams':
+            onsets, struck = read_jams(path), {}
+            beats = read_beats(path) if _has_beats(path) else None
+            meter = None if beats is None or not beats[:, 1].all() else f'{int(beats[:, 1].max())}/4'
+        else:
+            hits = read_midi(path, unknown='drop')
+            onsets, struck, (beats, meter) = hits.onsets(), _struck_hits(hits), _midi_beats(path)
+        write_text(table, text) if kind == '.csv' else write_csv(table, onsets)
+        t = read_transcription(table, recording)
+        struck = _struck_table(table) if struck is None else struck
+    at = zip(t.onsets.times.round(4).tolist(), t.onsets.names)
+    ways = tuple(struck.get(place, '') for place in at) if struck else None
+    title = t.title if recording else path.stem
+    return replace(t, title=title, model=str(path), articulations=ways), beats, meter
+
+
+def _has_beats(path):
+    return any(a.get('namespace') == 'beat' and a.get('data') for a in read_json(path).get('annotations', []))
+
+# %% ../../nbs/75_formats.ipynb #75c0aa06
+def render(
+    path: str | Path,  # CSV, JAMS or MIDI, perhaps corrected
+    recording: str | Path | None = None,  # For the player
+    beats=None,  # As for `transcribe`; those of the file by default, or else from the onsets
+    meter: str | None = None,  # That of the file by default, or else 4/4
+    min_confidence: float = 0.0,  # Leave out onsets below it
+) -> Transcription:  # With a score
+    "A corrected table as a transcription that every format can be written from."
+    t, own, own_meter = read_corrected(path, recording)
+    sure = np.asarray(t.confidence) >= min_confidence
+    ways = t.articulations and tuple(a for a, keep in zip(t.articulations, sure) if keep)
+    t = replace(t, onsets=t.onsets[sure], confidence=t.confidence[sure], articulations=ways)
+    meter = meter or own_meter or '4/4'
+    found = find_beats(own if beats is None and own is not None else beats, t, meter)
+    return replace(t, score=make_score(t, found, meter))
+
+# %% ../../nbs/75_formats.ipynb #75c0aa09
+def compare(
+    reference: str | Path,  # CSV, JAMS, MIDI, or text lines of seconds and drum
+    estimate: str | Path,
+    window: float = 0.05,  # s, the largest distance of a match
+) -> pd.DataFrame:  # Indexed by drum, the last row `all`: tp, fp, fn, precision, recall, f1
+    "Precision, recall and F1 of each drum, and of all of them (micro)."
+    ref, est = (_onsets_of(p) for p in (reference, estimate))
+    rows = count(ref, est, window)
+    table = scores(rows)
+    everything = scores(rows.assign(drum='all'))
+    return pd.concat([table, everything])
+
+
+def _onsets_of(path):
+    text = Path(path).suffix.lower() in ('.txt', '.lab', '.tsv', '.drums')
+    return read_onsets(path) if text else read_corrected(path)[0].onsets

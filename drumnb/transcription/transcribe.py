@@ -162,6 +162,7 @@ class Transcription:
     audio: Path | None = None  # The recording
     model: str = ''  # The weights
     score: object = None  # A `Score` of the next chapter
+    articulations: tuple | None = None  # (n,) how each onset is struck, of `drums.ARTICULATIONS`; None when unknown
 
     def __len__(self):
         return len(self.onsets)
