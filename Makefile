@@ -18,7 +18,7 @@ STUDY_HOMES := DRUMNB_RESULTS=$(CURDIR)/runs/results DRUMNB_FIGURES=$(CURDIR)/ru
 TEST_HOMES := DRUMNB_FIGURES=$(CURDIR)/runs/test/figures
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help venv study test check test-notebooks test-python test-slow lab chapters figures thesis export clean-notebooks hooks debian music clean
+.PHONY: help venv study test check test-notebooks test-python test-slow smoke lab chapters figures thesis export clean-notebooks hooks debian music clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-python: venv ## Run tests/ with pytest (TESTS=tests/test_onsets.py for one 
 
 test-slow: venv ## Run the tests that start Ray several times: killed searches, a cluster of two nodes (some minutes)
 	@DRUMNB_SLOW=1 $(ONE_THREAD) DRUMNB_QUIET=1 $(BIN)/python -m pytest -q --durations=8 tests/test_search.py
+
+smoke: venv ## Build the wheel, install it alone into an empty environment and transcribe with it
+	@PYTHON=$(abspath $(BIN))/python bash scripts/smoke.sh
 
 check: venv ## Check that notebooks, modules and figures are in sync, clean and in the words of the field
 	@status=0; for check in words sync; do $(BIN)/python scripts/check_$$check.py || status=1; done; exit $$status

@@ -13,6 +13,7 @@ from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
 from drumnb.experiments.recipes import experiment
 from drumnb.experiments.results import run_task
+from drumnb.models.onnx import load_onnx
 from drumnb.models.registry import load_model, make_model
 from drumnb.rendering.kits import KitRef
 from drumnb.spectrograms import LogSpec
@@ -117,6 +118,8 @@ def test_a_run_becomes_weights_description_and_card(shipped):
     result, path = shipped
     t, card = tr.load_transcriber(path), (path.parent / 'CARD.md').read_text()
     assert path.name == 'drumnb-1.safetensors' and path.with_suffix('.json').exists()
+    (model, meta), (graph, told) = load_model(path), load_onnx(path.with_suffix('.onnx'))
+    assert told == meta and wt.largest_difference(model, graph, meta) < 1e-5
     assert t.threshold == (0.3, 0.3, 0.4, 0.3, 0.3) and set(t.calibration.drums) <= set(DRUMS5) and t.calibration.drums
     for said in (
         result.run,
@@ -140,6 +143,7 @@ def test_the_next_version_replaces_the_one_before(shipped, monkeypatch):
     assert second.name == 'drumnb-2.safetensors' and sorted(p.name for p in path.parent.iterdir()) == [
         'CARD.md',
         'drumnb-2.json',
+        'drumnb-2.onnx',
         'drumnb-2.safetensors',
     ]
     assert tr.load_transcriber(second).threshold == pytest.approx(result.info['threshold'])
@@ -178,3 +182,11 @@ def test_the_readme_says_what_the_card_says():
     assert len(scores) == 2
     drums, mixes = (f'{s:.3f}'.lstrip('0') for s in scores)
     assert f'micro F1 of {drums} on drums alone and {mixes} on full mixes' in readme
+
+
+def test_the_graph_that_ships_says_what_the_weights_say():
+    "The same activations, the same description: weights and graph are written in one go."
+    for weights in tr.shipped_weights():
+        (model, meta), (graph, told) = load_model(weights), load_onnx(tr.shipped_graph(weights))
+        assert told == meta and wt.largest_difference(model, graph, meta) < 1e-5
+        assert tr.shipped_graph(weights).stat().st_size <= wt.LARGEST
