@@ -242,7 +242,7 @@ def _transcribe(args):
 
     files = find_recordings(args.files)
     jobs = args.jobs or _default_jobs(len(files))
-    options = (args.formats, args.model, args.beats, args.meter, jobs, args.force, args.address)
+    options = (args.formats, args.model, args.beats, args.meter, jobs, args.force, args.address, args.map)
     done, failed = 0, []
     for file, status, message in transcribe_each(files, args.out, *options):
         bad = status == 'failed'
@@ -403,11 +403,15 @@ def _add_transcribe(c):
     c.add_argument('files', nargs='+', metavar='FILE', help=files)
     out = 'folder of the results; "transcriptions" by default'
     c.add_argument('-o', '--out', default='transcriptions', metavar='DIR', help=out)
-    formats = 'any of csv,mid,score,jams,musicxml,svg,pdf,html, joined by commas, or all; csv,mid by default'
+    formats = 'any of csv,mid,quantised,score,jams,musicxml,svg,pdf,html, joined by commas, or all; csv,mid by default'
     c.add_argument('-f', '--formats', default='csv,mid', metavar='LIST', help=formats)
     c.add_argument('--beats', metavar='SOURCE', help='madmom, bpm=120, or a file of beats; from the onsets by default')
     meter = 'time signature, when the beats carry no bar positions; 4/4 by default'
     c.add_argument('--meter', default='4/4', help=meter)
+    pitches = (
+        'pitches of MIDI files: gm, td11, td17, td27, alesis, dtx, ezdrummer, superior, addictive, ssd, or a table'
+    )
+    c.add_argument('--map', default='gm', metavar='MAP', help=f'{pitches} (CSV or YAML of pitch and articulation)')
     model = 'a model.onnx, or a model.safetensors for PyTorch; the weights that came with drumnb by default'
     c.add_argument('--model', metavar='PATH', help=model)
 

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['DRUMS3', 'DRUMS5', 'DRUMS8', 'VOCABULARIES', 'FULL_KIT', 'NAMES', 'COLORS', 'DRUM_TABLE', 'ARTICULATIONS', 'SOURCES',
-           'DISTRACTORS', 'MIDI_PITCH', 'vocabulary', 'drum_table', 'articulation', 'reduce_drum', 'drum_of',
-           'classify']
+           'MIDI_PITCH', 'DISTRACTORS', 'vocabulary', 'drum_table', 'drum_maps', 'read_map', 'articulation',
+           'reduce_drum', 'drum_of', 'classify', 'pitch_of']
 
 # %% ../nbs/04_drums.ipynb #38a7cd3c
+import re
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from .core import PALETTE, DrumnbError
+from .core import PALETTE, DrumnbError, data_file, reading
 
 # %% ../nbs/04_drums.ipynb #0a4e30f7
 DRUMS3 = ('BD', 'SD', 'HH')  # the tatum-level paper
@@ -209,6 +212,10 @@ DRUM_TABLE = (  # (source, label, articulation, class among five or None)
 ARTICULATIONS = tuple(dict.fromkeys(row[2] for row in DRUM_TABLE))
 SOURCES = tuple(dict.fromkeys(row[0] for row in DRUM_TABLE))
 
+# %% ../nbs/04_drums.ipynb #41739bfa
+MIDI_PITCH = {'KD': 36, 'BD': 36, 'SD': 38, 'TT': 45, 'HH': 42, 'CY': 49, 'CR': 49, 'RD': 51, 'BL': 53, 'CL': 75}
+MIDI_PITCH |= dict(zip(FULL_KIT, (36, 38, 37, 42, 46, 44, 50, 47, 43, 51, 53, 49)))
+
 # %% ../nbs/04_drums.ipynb #99f8c1f3
 def drum_table() -> pd.DataFrame:  # One row a label: source, label, articulation, class5, class8
     "The table of labels as a frame, with the class among eight derived from the articulation."
@@ -241,7 +248,13 @@ def _class5(articulation):
 @cache
 def _rows(source):
     if source not in SOURCES:
-        raise DrumnbError(f'drum labels of source {source!r}: expected one of {", ".join(SOURCES)}')
+        known = _map_rows(source)
+        if known is None and not re.search(r'[./\\\\]', str(source)):
+            raise DrumnbError(
+                f'drum labels of source {source!r}: expected one of {", ".join(SOURCES)}, '
+                f'a map ({", ".join(drum_maps()[2:])}), or the path of a map of your own'
+            )
+        return {p: (a, _class5(a)) for p, a in (known or read_map(source)).items()}
     return {str(label): (art, c) for s, label, art, c in DRUM_TABLE if s == source}
 
 
@@ -252,6 +265,45 @@ def _row(label, source):
     if key not in rows:
         raise DrumnbError(f'drum label {label!r} is not one of {source}: expected one of {" ".join(rows)}')
     return rows[key]
+
+# %% ../nbs/04_drums.ipynb #04a0c02e
+def _map_rows(name):
+    "Pitch → articulation of a map of ours, None for a name that has none."
+    table = pd.read_csv(data_file('drum_maps.csv'), dtype=str, keep_default_na=False)
+    mine, out = table[table['map'] == name], {}
+    for pitch, art in zip(mine.pitch, mine.articulation):
+        out |= {pitch: art} if art else {p: a for p, (a, _) in _rows(pitch).items()}
+    return out or None
+
+
+def drum_maps() -> list[str]:
+    "The names of all maps of MIDI pitches."
+    return ['gm', 'td11', *dict.fromkeys(pd.read_csv(data_file('drum_maps.csv'))['map'])]
+
+# %% ../nbs/04_drums.ipynb #04a0c04e
+def read_map(
+    path: str | Path,  # CSV with the columns pitch and articulation, or YAML of `pitch: articulation`
+) -> dict:  # Pitch, as text → articulation
+    "A map of one's own; an articulation may also be a drum code or a pitch of General MIDI."
+    if not Path(path).is_file():
+        raise DrumnbError(f'{path}: no such map; known are {", ".join(drum_maps())}, or give a table of your own')
+    with reading(path, 'a map', 'expected lines of pitch and articulation: 22,hat_closed'):
+        if Path(path).suffix.lower() in ('.yaml', '.yml'):
+            rows = dict(yaml.safe_load(Path(path).read_text(encoding='utf-8'))).items()
+        else:
+            lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
+            cells = [re.split(r'\s*[,;\t:]\s*', line.split('#')[0].strip()) for line in lines]
+            rows = [c[:2] for c in cells if len(c) > 1 and c[0].isdigit()]
+        return {str(int(pitch)): _as_articulation(str(name).strip(), path) for pitch, name in rows}
+
+
+def _as_articulation(name, path):
+    if name in ARTICULATIONS:
+        return name
+    pitch = name if name.isdigit() else str(MIDI_PITCH.get(name, ''))
+    if pitch not in _rows('gm'):
+        raise DrumnbError(f'{path}: {name!r} is no articulation; expected one of {", ".join(ARTICULATIONS)}')
+    return _rows('gm')[pitch][0]
 
 # %% ../nbs/04_drums.ipynb #3431ccd7
 def articulation(
@@ -314,6 +366,19 @@ def classify(
 def _classify(label, source, vocabulary):
     return drum_of(_row(label, source)[0], vocabulary)
 
-# %% ../nbs/04_drums.ipynb #41739bfa
-MIDI_PITCH = {'KD': 36, 'BD': 36, 'SD': 38, 'TT': 45, 'HH': 42, 'CY': 49, 'CR': 49, 'RD': 51, 'BL': 53, 'CL': 75}
-MIDI_PITCH |= dict(zip(FULL_KIT, (36, 38, 37, 42, 46, 44, 50, 47, 43, 51, 53, 49)))
+# %% ../nbs/04_drums.ipynb #04a0c06e
+@cache
+def pitch_of(
+    name: str,  # An articulation, or a drum code
+    source: str = 'gm',  # A map of pitches
+) -> int:
+    "The pitch that plays an articulation in a map, or what is nearest to it there."
+    art = name if name in ARTICULATIONS else articulation(MIDI_PITCH[name], 'gm')
+    usual, rows = MIDI_PITCH.get(name), _rows(source)
+    if usual and source in SOURCES and rows.get(str(usual), ('',))[0] in (art, name):
+        return usual
+    table = pd.read_csv(data_file('kit_articulations.csv'), index_col='articulation', keep_default_na=False)
+    for a in (art, *(table.nearest[art].split() if art in table.index else ())):
+        if pitches := [int(p) for p, (found, _) in rows.items() if found == a]:
+            return pitches[0]
+    raise DrumnbError(f'{source}: has no pitch for {art}; add one to a map of your own')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_BYTES', 'MOST_BEATS', 'BEAT_LIMITS', 'ticks_to_seconds', 'open_midi', 'write_midi', 'read_midi', 'read_events',
-           'read_labels', 'write_labels', 'write_csv', 'read_csv', 'write_jams', 'read_jams', 'read_onsets',
-           'read_beats']
+           'read_labels', 'write_labels', 'write_csv', 'read_onset_table', 'read_csv', 'write_jams', 'read_jams',
+           'read_onsets', 'read_beats']
 
 # %% ../nbs/06_onset_files.ipynb #8a9a03cb
 import csv
@@ -21,7 +21,7 @@ from mido.midifiles.meta import UnknownMetaMessage, build_meta_message
 
 from . import core
 from .core import DrumnbError, atomic_path, get_logger, read_json, reading
-from .drums import DRUMS5, MIDI_PITCH, articulation, classify, reduce_drum
+from .drums import DRUMS5, articulation, classify, pitch_of, reduce_drum
 from .drums import vocabulary as as_vocabulary
 from .onsets import Hits, Onsets
 
@@ -144,12 +144,12 @@ def open_midi(
     return midi
 
 # %% ../nbs/06_onset_files.ipynb #1be82633
-def _events(performance, tick):
+def _events(performance, tick, source):
     "Beginnings (1) and ends (0) of notes, as (tick, 0 or 1, pitch, velocity), in order; `tick` in seconds."
     pitches = (
         performance.pitches
         if isinstance(performance, Hits)
-        else np.array([MIDI_PITCH[d] for d in performance.vocabulary])[performance.drums]
+        else np.array([pitch_of(d, source) for d in performance.vocabulary])[performance.drums]
     )
     starts = np.rint(performance.times / tick).astype(int)
     velocities = np.clip(np.rint(performance.velocities * 127), 1, 127).astype(int)
@@ -160,16 +160,17 @@ def _events(performance, tick):
 # %% ../nbs/06_onset_files.ipynb #455be3ac
 def write_midi(
     path: str | Path,
-    performance: Onsets | Hits,  # Onsets are written with one General MIDI pitch a drum
+    performance: Onsets | Hits,  # Onsets are written with one pitch a drum, hits with their own
     bpm: float = 120.0,  # Tempo of the file; it does not move the onsets
     ticks_per_beat: int = 960,  # Resolution; times are rounded to it
+    source: str = 'gm',  # The map that the pitches of onsets follow
 ):
     "Write drums on channel 10, each note a twentieth of a second long; atomic."
     track = mido.MidiTrack(
         [mido.MetaMessage('track_name', name='Drums'), mido.MetaMessage('set_tempo', tempo=round(60e6 / bpm))]
     )
     before = 0
-    for t, _, pitch, velocity in _events(performance, 60 / bpm / ticks_per_beat):
+    for t, _, pitch, velocity in _events(performance, 60 / bpm / ticks_per_beat, source):
         track.append(mido.Message('note_on', channel=9, note=pitch, velocity=velocity, time=t - before))
         before = t
     with atomic_path(path) as tmp:
@@ -209,7 +210,7 @@ def _known(hits, unknown, path):
 # %% ../nbs/06_onset_files.ipynb #4c4ab146
 def read_midi(
     path: str | Path,
-    source: str = 'gm',  # Which map the pitches follow, as for `drums.articulation`
+    source: str = 'gm',  # Which map the pitches follow: a name of `drums.drum_maps`, or the path of a map
     channels: tuple | None = None,  # That hold drums, counted from 1; 10, or else what is named drums, when None
     unknown: str | dict = 'raise',  # What to do with a pitch the source lacks: 'raise', 'drop', or a table: {92: 46}
     allow_empty: bool = False,  # Whether a file without drum notes is fine
@@ -350,21 +351,39 @@ def write_csv(path: str | Path, onsets: Onsets):
     core.write_text(path, 'onset_s,drum,velocity\n' + ''.join(rows))
 
 # %% ../nbs/06_onset_files.ipynb #6a44a871
+def read_onset_table(
+    path: str | Path,
+    vocabulary=DRUMS5,  # Drum codes, or a size
+) -> tuple[Onsets, np.ndarray]:  # And (n,) float32 the confidence of each, 1 where the table has none
+    "Read a table with the columns onset_s, drum and, if there, velocity and confidence."
+    vocabulary, got = as_vocabulary(vocabulary), []
+    with reading(path, 'a table of onsets'):
+        rows = csv.DictReader(_lines(path), skipinitialspace=True)
+        if not {'onset_s', 'drum'} <= set(rows.fieldnames or ()):
+            raise DrumnbError(
+                f'{path}: columns {_listed(rows.fieldnames or ["none"])}; expected onset_s, drum, velocity'
+            )
+        for row in rows:
+            got.append(_table_row(row, path, rows.line_num, vocabulary))
+    got = sorted((g for g in got if g[1] is not None), key=lambda g: (g[0], vocabulary.index(g[1])))
+    onsets = Onsets.make(*list(zip(*got))[:3], vocabulary) if got else Onsets.empty(vocabulary)
+    return onsets, np.array([g[3] for g in got], np.float32)
+
+
+def _table_row(row, path, n, vocabulary):
+    if None in row:
+        raise DrumnbError(f'{path}, line {n}: {len(row) - 1 + len(row[None])} fields; expected {len(row) - 1}')
+    try:
+        drum = reduce_drum(row['drum'], vocabulary)
+    except DrumnbError as e:
+        raise DrumnbError(f'{path}, line {n}: {e}') from None
+    loud, sure = (_number(row.get(name) or '1', path, n, 0, 1) for name in ('velocity', 'confidence'))
+    return _number(row['onset_s'] or '', path, n), drum, loud, sure
+
+
 def read_csv(path: str | Path, vocabulary=DRUMS5) -> Onsets:
     "Read a table with the columns onset_s, drum and, if there, velocity."
-    rows = csv.DictReader(_lines(path), skipinitialspace=True)
-    if not {'onset_s', 'drum'} <= set(rows.fieldnames or ()):
-        raise DrumnbError(f'{path}: columns {_listed(rows.fieldnames or ["none"])}; expected onset_s, drum, velocity')
-    vocabulary, got = as_vocabulary(vocabulary), []
-    for row in rows:
-        n = rows.line_num
-        try:
-            drum = reduce_drum(row['drum'], vocabulary)
-        except DrumnbError as e:
-            raise DrumnbError(f'{path}, line {n}: {e}') from None
-        got.append((_number(row['onset_s'], path, n), drum, _number(row.get('velocity') or '1', path, n, 0, 1)))
-    got = [g for g in got if g[1] is not None]
-    return Onsets.make(*zip(*got), vocabulary) if got else Onsets.empty(vocabulary)
+    return read_onset_table(path, vocabulary)[0]
 
 # %% ../nbs/06_onset_files.ipynb #0d831777
 def write_jams(
@@ -530,7 +549,7 @@ def _of_counts(counts, where):
 
 def _counted_on(counts, where):
     odd = [i for i, (a, b) in enumerate(zip(counts, counts[1:]), 1) if b not in (a + 1, 1)]
-    if counts[0] < 1 or len(odd) > max(1, len(counts) // 20):
+    if counts[0] < 1 or len(odd) > max(2, len(counts) // 10):
         i = odd[0] if odd else 0
         raise DrumnbError(f'{where(i)}: {counts[i]} after {counts[i - 1]} is no position in a bar; expected 1, 2, 3, …')
     said = f'{where(odd[0])}: position {counts[odd[0]]} after {counts[odd[0] - 1]}'

@@ -85,10 +85,10 @@ def test_an_interrupted_batch_keeps_what_is_finished(tmp_path, song, tiny, monke
     shutil.copy(song, other)
     real = fm.write_formats
 
-    def interrupted(transcription, stem, formats=('csv',)):
+    def interrupted(transcription, stem, *options):
         if 'other' in str(stem):
             raise KeyboardInterrupt
-        return real(transcription, stem, formats)
+        return real(transcription, stem, *options)
 
     monkeypatch.setattr(fm, 'write_formats', interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -38,8 +38,8 @@ from drumnb.core import (
     write_json,
     write_text,
 )
-from ..drums import MIDI_PITCH
-from ..onset_files import read_csv, write_jams
+from ..drums import pitch_of
+from ..onset_files import read_onset_table, write_jams
 from .engraving import bars_of, write_musicxml, write_pdf, write_svg
 from .player import write_html
 
@@ -66,18 +66,14 @@ def read_transcription(
     duration: float | None = None,  # s; that of the recording, or a second after the last onset
 ) -> Transcription:  # Without a score; confidence is 1 where the table has none
     "Read a table back, for example after correcting it."
-    onsets, table = read_csv(path), pd.read_csv(path, skipinitialspace=True)
-    known = {}
-    if 'confidence' in table:
-        known = dict(zip(zip(table.onset_s.round(4), table.drum), table.confidence.fillna(1)))
-    confidence = [known.get((round(t, 4), d), 1.0) for t, d in zip(onsets.times.tolist(), onsets.names)]
+    onsets, confidence = read_onset_table(path)
     if duration is None and recording:
         duration = sum(len(b) for b in mono_blocks(recording)) / SAMPLE_RATE
     if duration is None:
         duration = onsets.times.max(initial=0) + 1
     sound = Path(recording) if recording else None
     title = Path(recording or path).stem
-    return Transcription(onsets, np.array(confidence, np.float32), float(duration), title, sound, str(path))
+    return Transcription(onsets, confidence, float(duration), title, sound, str(path))
 
 # %% ../../nbs/75_formats.ipynb #aeb8e677
 SCORE_COLUMNS = 'bar beat tick parts grid drum velocity confidence grace onset_s moved_s bpm'.split()
@@ -144,6 +140,17 @@ def tempo_events(
         real.append(real[-1] + tempo * span / ticks_per_beat / 1e6)
     return events, np.array(real)
 
+# %% ../../nbs/75_formats.ipynb #75a0c09e
+def _signs(bars, meters, lead):  # (tick, message) of time signatures, and of a marker at the first bar
+    out, before = [(bars[0], mido.MetaMessage('marker', text='bar 1'))] if lead else [], None
+    for tick, meter in zip([0, *bars[1:]], meters):
+        if meter != before:
+            clocks = 36 if meter[1] == 8 and meter[0] % 3 == 0 else 96 // meter[1]
+            sign = dict(numerator=meter[0], denominator=meter[1], clocks_per_click=clocks)
+            out.append((tick, mido.MetaMessage('time_signature', **sign)))
+            before = meter
+    return out
+
 # %% ../../nbs/75_formats.ipynb #75a0c05e
 def midi_bars(
     score: Score | None,  # None: 120 beats a minute and no bars
@@ -169,42 +176,33 @@ def midi_bars(
     tempi, real = tempo_events(seconds - (0 if lead else seconds[0]), ticks, ticks_per_beat)
     return MidiBars(ticks, real + (0 if lead else seconds[0]), tempi + _signs(ticks[opens].tolist(), meters, lead))
 
-
-def _signs(bars, meters, lead):  # (tick, message) of time signatures, and of a marker at the first bar
-    out, before = [(bars[0], mido.MetaMessage('marker', text='bar 1'))] if lead else [], None
-    for tick, meter in zip([0, *bars[1:]], meters):
-        if meter != before:
-            clocks = 36 if meter[1] == 8 and meter[0] % 3 == 0 else 96 // meter[1]
-            sign = dict(numerator=meter[0], denominator=meter[1], clocks_per_click=clocks)
-            out.append((tick, mido.MetaMessage('time_signature', **sign)))
-            before = meter
-    return out
-
 # %% ../../nbs/75_formats.ipynb #63b8f081
-def pitches_of(transcription: Transcription) -> list[int]:  # A General MIDI pitch for each onset
+def pitches_of(transcription: Transcription, source: str = 'gm') -> list[int]:  # A pitch of the map for each onset
     "The articulation of an onset where it is known, the most common one of its drum where not."
     o, articulations = transcription.onsets, getattr(transcription, 'articulations', None)
     names = o.names if articulations is None else [a or d for a, d in zip(articulations, o.names)]
-    return [MIDI_PITCH[n] for n in names]
+    return [pitch_of(n, source) for n in names]
 
 
 def note_events(
     transcription: Transcription,
     clock: MidiBars,
+    source: str = 'gm',  # Map of pitches
 ) -> list[tuple]:  # (tick on, tick off, pitch, velocity)
     "Notes at the seconds they were played, 50 ms long."
     o = transcription.onsets
     on = clock.at(o.times)
     off = np.maximum(clock.at(o.times + 0.05), on + 1)
-    return list(zip(on.tolist(), off.tolist(), pitches_of(transcription), o.velocities.tolist()))
+    return list(zip(on.tolist(), off.tolist(), pitches_of(transcription, source), o.velocities.tolist()))
 
 # %% ../../nbs/75_formats.ipynb #75a0c07e
 def grid_events(
     transcription: Transcription,  # With a score
     clock: MidiBars,
+    source: str = 'gm',  # Map of pitches
 ) -> list[tuple]:  # (tick on, tick off, pitch, velocity)
     "Notes where the sheet has them; a grace note a thirty-second before its main note, and not before the first tick."
-    score, pitches = score_of(transcription), pitches_of(transcription)
+    score, pitches = score_of(transcription), pitches_of(transcription, source)
     ends, events = score.downbeats, []
     for n in score.notes.itertuples():
         i = ends[n.bar] + n.beat
@@ -236,18 +234,19 @@ def write_performance_midi(
     transcription: Transcription,
     ticks_per_beat: int = MIDI_TICKS,
     quantised: bool = False,  # Notes on the grid of the sheet instead of at the seconds they were played
+    source: str = 'gm',  # The map of the pitches: a name of `drums.drum_maps`, or the path of a map
 ):
     "MIDI on channel 10 that opens in bars: tempi and time signatures of the score, velocities as played."
     clock = midi_bars(score_of(transcription, path) if quantised else transcription.score, ticks_per_beat, quantised)
-    notes = (grid_events if quantised else note_events)(transcription, clock)
+    notes = (grid_events if quantised else note_events)(transcription, clock, source)
     midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat, tracks=[_track(notes, clock.events)])
     with atomic_path(path) as tmp:
         midi.save(tmp)
 
 
-def write_quantised_midi(path: str | Path, transcription: Transcription):
+def write_quantised_midi(path: str | Path, transcription: Transcription, source: str = 'gm'):
     "MIDI of the sheet: bar 1 on the first tick, every note on its grid, a pick-up as a short first bar."
-    write_performance_midi(path, transcription, quantised=True)
+    write_performance_midi(path, transcription, quantised=True, source=source)
 
 # %% ../../nbs/75_formats.ipynb #54764a66
 def score_rows(
@@ -312,13 +311,18 @@ def write_formats(
     transcription: Transcription,
     stem: str | Path,  # Path without suffix
     formats: str | list = ('csv',),
+    midi_map: str = 'gm',  # The map that pitches of MIDI files follow
 ) -> list[Path]:  # The files written
     "Write a transcription in several formats, each file atomically."
     files = []
-    for suffix, write in (FORMATS[f] for f in as_formats(formats)):
-        path = Path(f'{stem}{suffix}')
+    for name in as_formats(formats):
+        suffix, write = FORMATS[name]
+        path, options = (
+            Path(f'{stem}{suffix}'),
+            dict(source=midi_map) if midi_map != 'gm' and name in ('mid', 'quantised') else {},
+        )
         try:
-            write(path, transcription)
+            write(path, transcription, **options)
         except OSError as e:
             why = e.strerror or e
             raise DrumnbError(
@@ -328,12 +332,20 @@ def write_formats(
     return files
 
 # %% ../../nbs/75_formats.ipynb #74f3c3f0
-def job_key(path: str | Path, transcriber: Transcriber, formats, beats, meter: str) -> str:
+def job_key(path: str | Path, transcriber: Transcriber, formats, beats, meter: str, midi_map: str = 'gm') -> str:
     "A key of everything that decides the results of a file: recording, weights, options."
     s = Path(path).stat()
     tapped = Path(beats).stat().st_mtime_ns if beats and Path(str(beats)).is_file() else 0
     recording = (str(Path(path).resolve()), s.st_size, s.st_mtime_ns)
-    return content_key(*recording, transcriber.key, sorted(formats), str(beats), tapped, meter)
+    return content_key(
+        *recording,
+        transcriber.key,
+        sorted(formats),
+        str(beats),
+        tapped,
+        meter,
+        *([] if midi_map == 'gm' else [midi_map]),
+    )
 
 
 def _marker(out, stem):
@@ -355,15 +367,15 @@ def is_done(
     return same and all((out / f'{stem}{FORMATS[f][0]}').exists() for f in formats)
 
 # %% ../../nbs/75_formats.ipynb #9590853f
-def _transcribe_file(path, out, formats, model, beats, meter, force):
+def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='gm'):
     transcriber = load_transcriber(model)
     if not path.exists():
         raise DrumnbError(f'{path}: no such file; check the path')
-    key = job_key(path, transcriber, formats, beats, meter)
+    key = job_key(path, transcriber, formats, beats, meter, midi_map)
     if not force and is_done(out, path.stem, key, formats):
         return 'skipped', 'done before'
     result = transcribe(path, transcriber, beats, meter)
-    write_formats(result, out / path.stem, formats)
+    write_formats(result, out / path.stem, formats, midi_map)
     made = dict(key=key, model=transcriber.name, formats=list(formats), onsets=len(result))
     write_json(_marker(out, path.stem), made)
     lost = result.score.dropped if result.score is not None else 0
@@ -372,11 +384,18 @@ def _transcribe_file(path, out, formats, model, beats, meter, force):
 
 # %% ../../nbs/75_formats.ipynb #e2be3666
 def transcribe_file(
-    path: str | Path, out: str | Path, formats=('csv',), model=None, beats=None, meter: str = '4/4', force: bool = False
+    path: str | Path,
+    out: str | Path,
+    formats=('csv',),
+    model=None,
+    beats=None,
+    meter: str = '4/4',
+    force: bool = False,
+    midi_map: str = 'gm',
 ) -> tuple[str, str]:  # status, message
     "Transcribe one file into a folder: 'done', 'skipped' when it was done before, or 'failed' with the reason."
     try:
-        return _transcribe_file(Path(path), Path(out), formats, model, beats, meter, force)
+        return _transcribe_file(Path(path), Path(out), formats, model, beats, meter, force, midi_map)
     except DrumnbError as e:
         return 'failed', str(e)
     except Exception as e:  # one strange file must not end a batch
@@ -455,7 +474,7 @@ def _outcomes(files, options, jobs, address):
         yield files[i], outcome if isinstance(outcome, tuple) else ('failed', f'{files[i]}: {outcome}')
 
 
-def _check_options(beats, meter, model):
+def _check_options(beats, meter, model, midi_map='gm'):
     beats_per_bar(meter)
     if str(beats) == 'madmom':
         import_madmom()
@@ -463,6 +482,7 @@ def _check_options(beats, meter, model):
         find_beats(beats, Transcription(Onsets.empty(), np.zeros(0), 1.0), meter)
     elif beats is not None:
         beats_of_file(beats)
+    pitch_of('KD', midi_map)
     load_transcriber(model)
 
 # %% ../../nbs/75_formats.ipynb #b7fa10ed
@@ -476,13 +496,14 @@ def transcribe_each(
     jobs: int = 1,  # Files at the same time
     force: bool = False,  # Also those that were done before
     address: str | None = None,  # Of a Ray cluster that does the work
+    midi_map: str = 'gm',  # As for `write_formats`
 ) -> Iterator[tuple[Path, str, str]]:  # file, status (done, skipped, failed), message; as they come
     "Transcribe many files; a bad one does not stop the others, and the same call goes on after an interruption."
     files, out, formats = find_recordings(files), Path(out).absolute(), as_formats(formats)
-    _check_options(beats, meter, model)
+    _check_options(beats, meter, model, midi_map)
     check_writable(out)
     model = model if model is None or isinstance(model, Transcriber) else Path(model).absolute()
-    options = dict(out=out, formats=formats, model=model, beats=beats, meter=meter, force=force)
+    options = dict(out=out, formats=formats, model=model, beats=beats, meter=meter, force=force, midi_map=midi_map)
     refused = refused_names(files, formats)
     todo = [f for f in files if f not in refused]
     with progress(total=len(todo), desc='transcribing') as bar:
