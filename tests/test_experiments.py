@@ -30,6 +30,7 @@ from drumnb.experiments.recipes import (
     Features,
     Model,
     Resources,
+    build_model,
     experiment,
     read_word,
     split_names,
@@ -38,6 +39,7 @@ from drumnb.experiments.results import COLUMNS, Result, load_result, run_lock, r
 from drumnb.experiments.runner import Job, make_job, run_batch, run_notebook, template_parameters
 from drumnb.experiments.training import TrainConfig
 from drumnb.onsets import Onsets
+from drumnb.rendering.drum_sampler import ScoreEdits
 
 MIME = results.RESULT_MIME
 # A template that leaves a result as a real one does, without the cost of importing the library.
@@ -168,6 +170,7 @@ CHANGES = dict(
     sampling=Drums(),
     training=TrainConfig(epochs=9),
     decoding=Decoding(0.1),
+    start='drumnb-5',
     seed=9,
     recipe='x',
     label='x',
@@ -421,3 +424,32 @@ def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypat
         frame.make_source(exp, frame.prepare_data(exp, frame.all_tracks(exp)))
     as_it_is = replace(exp, mixing=False)
     assert len(frame.make_source(as_it_is, frame.prepare_data(as_it_is, frame.all_tracks(as_it_is))))
+
+
+def test_recipes_for_the_full_kit_say_what_they_were_made_with():
+    "The settings of the two recipes, spelled out a second time: a slip in either is noticed."
+    one, two = (experiment('ear-1', seed=1), experiment('ear-2', seed=1))
+    sampling = Drums(
+        *('all', 0.7, 0.0, 0.15, 0.6, 0.25, 0.08),
+        ScoreEdits(bare=0.11, double_kicks=0.04, kick_with_snare=0.2, crashes=0.1, floor_tom=0.05),
+    )
+    common = dict(gain=3.0, equaliser=3.0, roll=2, drums_only=0.2, aligned=0.5, recording_chain=0.12)
+    heard = (
+        Augmentation(ratio=(-10.0, 12.0), music=0.6, drumless=0.13, dense=0.25, **common),
+        Augmentation(ratio=(-12.0, 12.0), music=0.65, drumless=0.12, dense=0.35, **common),
+    )
+    windows = Windows(200, 16, 'crops', 500, 0.2, 'none', full_kit=True)
+    for exp, augmentation, epochs in zip((one, two), heard, (20, 22)):
+        assert (exp.sampling, exp.augmentation, exp.windows) == (sampling, augmentation, windows)
+        assert (exp.training.epochs, exp.training.learning_rate, exp.training.ema) == (epochs, 1.5e-3, 0.998)
+        assert exp.start == 'drumnb-5' and exp.data.accompaniment[-1] == 'music' and not exp.data.tracks
+        assert build_model(exp).config['n_drums'] == 17 and exp.data.hours == dict(accompaniment=2.0)
+    assert one.key != two.key
+
+
+def test_a_run_on_recorded_kits_says_that_it_needs_them(monkeypatch):
+    monkeypatch.setenv('DRUMNB_KITS', '')
+    with pytest.raises(DrumnbError, match='DRUMNB_KITS'):
+        frame.need_pack(experiment('ear-2'))
+    with pytest.raises(DrumnbError, match='full_kit'):
+        experiment('quick', windows=dict(full_kit=True))

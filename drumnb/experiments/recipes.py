@@ -6,7 +6,7 @@
 __all__ = ['Role', 'ABOUT', 'FORM', 'TINY', 'SMALL', 'LARGE', 'LEVELLED', 'COSINE', 'RECIPES', 'LONG', 'LONGEST', 'ALIASES',
            'LABELS', 'PLACES', 'SETS', 'typed', 'split_names', 'short_name', 'Data', 'Features', 'Model', 'Drums',
            'Decoding', 'Resources', 'older_keys', 'plain', 'Task', 'Experiment', 'vary', 'for_recordings', 'early',
-           'rendered', 'Words', 'read_word', 'given_words', 'recipe_words', 'experiment', 'placed', 'resolve',
+           'rendered', 'ear', 'Words', 'read_word', 'given_words', 'recipe_words', 'experiment', 'placed', 'resolve',
            'drum_vocabulary', 'build_model', 'check_experiment', 'check_threshold', 'protocol_window']
 
 # %% ../../nbs/44_recipes.ipynb #d941dde2
@@ -24,11 +24,12 @@ from pydantic import TypeAdapter, ValidationError
 # %% ../../nbs/44_recipes.ipynb #df9cecea
 from ..core import DrumnbError, check_names, content_key, require
 from ..datasets.registry import get_dataset
+from ..drums import FULL_KIT
 from ..drums import vocabulary as as_vocabulary
 from .batches import Augmentation, Windows
 from .training import TrainConfig
 from ..models.registry import MODELS, make_model, model_settings
-from ..rendering.drum_sampler import Sampling
+from ..rendering.drum_sampler import Sampling, ScoreEdits
 from ..spectrograms import feature_spec
 
 # %% ../../nbs/44_recipes.ipynb #37a8a479
@@ -107,11 +108,16 @@ class Drums:
     resonance: float = 0.0  # Chance of each sympathetic resonance, such as snare buzz, in a crop
     bleed: float = 0.0  # Of cymbals; its one run scored lower (chapter 65), and nothing plays it any more
     effects: float = 0.0  # Fraction of the crops whose drums have an effects send
+    real_kits: float = 0.0  # Fraction of the crops on recorded kits of a pack (`DRUMNB_KITS`)
+    single_snares: float = 0.0  # Fraction of the crops with a single snare of the pack
+    distractors: float = 0.0  # Fraction of the crops with hand percussion that has no label
+    edits: ScoreEdits = ScoreEdits()  # Of the score
 
     @property
     def sampling(self) -> Sampling:
         require(not self.bleed, 'sampling.bleed: cymbal bleed was removed; train with version 0.2.0, or with 0')
-        return Sampling(kits=self.kits, resonance=self.resonance, effects_send=self.effects)
+        same = ('kits', 'resonance', 'real_kits', 'single_snares', 'distractors', 'edits')
+        return Sampling(effects_send=self.effects, **{name: getattr(self, name) for name in same})
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,7 @@ class Experiment(Task):
     sampling: Drums | None = None  # Drums are played on the fly
     training: TrainConfig = TrainConfig()
     decoding: Decoding = Decoding()
+    start: str = ''  # Shipped weights to begin from, such as 'drumnb-5'; '' for random ones
     seed: int = 0
     recipe: str = ''  # What it was made from
     label: str = ''  # Its name in tables
@@ -338,6 +345,26 @@ LONG, LONGEST = (
     dict(epochs=22, batches=500),
 )
 
+# %% ../../nbs/44_recipes.ipynb #76ef9779
+def ear(epochs: int, **augmentation) -> dict:
+    "Settings of the recipes for the full kit."
+    base = for_recordings('all', 'all', epochs, 500, hidden=192)
+    edits = dict(bare=0.11, double_kicks=0.04, kick_with_snare=0.2, crashes=0.1, floor_tom=0.05)
+    pack = dict(real_kits=0.6, single_snares=0.25, distractors=0.08, edits=edits)
+    harder = dict(drums_only=0.2, recording_chain=0.12)
+    return vary(
+        {name: value for name, value in base.items() if name != 'tracks'},
+        start='drumnb-5',
+        accompaniment=base['accompaniment'] + '+music',
+        validation='groove:dtd+synthetic',
+        test='synthetic:test=12,seconds=30',
+        study='ear',
+        sampling=dict(effects=0.15, **pack),
+        augmentation=harder | augmentation,
+        windows=dict(full_kit=True),
+        training=dict(learning_rate=1.5e-3),
+    )
+
 # %% ../../nbs/44_recipes.ipynb #10360429
 RECIPES |= {
     'crnn96-rendered-10ep': rendered(),
@@ -354,6 +381,8 @@ RECIPES |= {
     'crnn144-effects-18ep': vary(for_recordings(**LONG, hidden=144), sampling=dict(bleed=0.5, effects=0.35)),
     'crnn192-bleed-22ep': for_recordings(**LONGEST, hidden=192),
     'crnn96-computed-bleed-8ep': for_recordings('procedural', 'shipped'),
+    'ear-1': ear(20, ratio=[-10.0, 12.0], music=0.6, drumless=0.13, dense=0.25),
+    'ear-2': ear(22, ratio=[-12.0, 12.0], music=0.65, drumless=0.12, dense=0.35),
 }
 ALIASES = {
     'recordings': 'crnn96-bleed-8ep',
@@ -377,6 +406,8 @@ LABELS = {
     'crnn144-effects-18ep': 'sympathetic resonance, bleed, effects sends, hidden size 144, 18 epochs',
     'crnn192-bleed-22ep': 'sympathetic resonance, hidden size 192, 22 epochs',
     'crnn96-computed-bleed-8ep': 'computed kits, sympathetic resonance, 8 epochs',
+    'ear-1': 'full kit, recorded kits and music, 20 epochs',
+    'ear-2': 'full kit, recorded kits and more music, 22 epochs',
 }
 
 # %% ../../nbs/44_recipes.ipynb #7c858974
@@ -388,7 +419,7 @@ PLACES = {
     'model': ('model', 'options'),
     'epochs': ('training', 'epochs'),
     **{name: (name, None) for name in ('features', 'windows', 'augmentation', 'sampling', 'training')},
-    **{name: (None, name) for name in ('mixing', 'seed')},
+    **{name: (None, name) for name in ('mixing', 'seed', 'start')},
 }
 SETS = ('train', 'validation', 'test', 'accompaniment', 'vocabulary', 'protocols')  # words that hold several names
 
@@ -504,7 +535,8 @@ def build_model(exp: Experiment):
     options = {
         k: v if defaults[k] is None else typed(type(defaults[k]), v, f'model.{k}') for k, v in exp.model.options.items()
     }
-    sizes = dict(n_bins=exp.features.spec.n_bins, n_drums=len(drum_vocabulary(exp.data.vocabulary)))
+    outputs = len(drum_vocabulary(exp.data.vocabulary)) + (len(FULL_KIT) if exp.windows.full_kit else 0)
+    sizes = dict(n_bins=exp.features.spec.n_bins, n_drums=outputs)
     return make_model(name, seed=exp.seed, **sizes, **options)
 
 # %% ../../nbs/44_recipes.ipynb #2bbd49ec
@@ -521,6 +553,7 @@ def check_experiment(exp: Experiment):
     for name in exp.decoding.protocols:
         protocol_window(name)
     check_threshold(exp)
+    require(exp.sampling or not exp.windows.full_kit, 'windows.full_kit: needs drums that are sampled; give sampling')
     require(exp.seed >= 0, f'parameter seed: expected 0 or more, found {exp.seed}')
     build_model(exp)
 

@@ -6,8 +6,8 @@
 __all__ = ['PHASES', 'LEAD', 'SENT', 'TUNING', 'MOVES', 'DROPS', 'EDITS', 'RESONANCES', 'BandStroke', 'band_stroke', 'band_kit',
            'ScoreEdits', 'Sampling', 'Send', 'draw_send', 'BandVoice', 'band_voices', 'BandHits', 'with_send',
            'play_bands', 'vary_score', 'with_strokes', 'leave_bare', 'add_double_kicks', 'add_kicks_under_snares',
-           'add_crashes', 'move_to_floor_tom', 'edit_score', 'move_to_nearest', 'resonance_bands', 'room_bands',
-           'compress_bands', 'percussion_pattern', 'DrumSampler']
+           'add_crashes', 'move_to_floor_tom', 'edit_score', 'move_to_nearest', 'resonance_bands', 'percussion_pattern',
+           'DrumSampler']
 
 # %% ../../nbs/18_drum_sampler.ipynb #07b5ea93
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from ..audio import SAMPLE_RATE
 from ..core import DrumnbError, progress
 from ..drums import ARTICULATIONS, DISTRACTORS, DRUMS5, drum_of
 from ..onsets import Hits, Onsets
-from .effects import gain_above, random_curve, smooth
+from .effects import compress_bands, lingering, random_curve, room_bands
 from .kits import GROUPS, LEVELS, NEAREST, Kit, choked, find_kits, one_set
 from ..spectrograms import FPS, HOP, N_FFT
 
@@ -231,14 +231,9 @@ def with_send(x: np.ndarray, send: Send) -> np.ndarray:
     "(frames, bands) energy with its effect, which holds `send.wet` times the stroke's energy, however long it rings."
     longest = int(min(send.gate, 150, 7 / (1 - send.keep)))
     x, left = np.pad(x, ((0, longest + 1), (0, 0))), send.keep**longest  # of the effect where it is cut off
-    ring = _lingering(x, send.keep)
+    ring = lingering(x, send.keep)
     ring[longest:] -= left * ring[:-longest].copy()
     return x + np.maximum(send.wet * ring / (1 - left), 0).astype(np.float32)
-
-
-def _lingering(energy, keep):
-    "(frames, bands) of what was heard before, fading from frame to frame and in all as strong."
-    return smooth(np.pad(energy, ((1, 0), (0, 0)))[:-1], keep)
 
 # %% ../../nbs/18_drum_sampler.ipynb #9dd27ff7
 def play_bands(
@@ -445,31 +440,6 @@ def resonance_bands(
         heard = play_bands(played, {resonating: voices[resonating]}, n, len(frequencies), rng)
         out += shape.astype(np.float32) * heard
     return out
-
-# %% ../../nbs/18_drum_sampler.ipynb #834491ee
-def room_bands(
-    energy: np.ndarray,  # (n, bands)
-    rng: np.random.Generator,
-) -> np.ndarray:  # (n, bands)
-    "Reverberation in bands: what was heard before returns, weaker and duller."
-    keep = np.exp(-2 / (rng.uniform(4, 40)))  # of the energy, from frame to frame
-    wet = (
-        10 ** (rng.uniform(-22, -3) / 10)
-        * random_curve(rng, energy.shape[1], 3.0, 7) ** 2
-        * np.linspace(1.3, 0.3, energy.shape[1])
-    )
-    return energy + (wet.astype(np.float32) * _lingering(energy, keep)).astype(np.float32)
-
-# %% ../../nbs/18_drum_sampler.ipynb #5c151084
-def compress_bands(
-    energy: np.ndarray,  # (n, bands)
-    rng: np.random.Generator,
-) -> np.ndarray:  # (n, bands)
-    "Compression in bands: loud frames, and for a while those after them, are turned down."
-    level = np.sqrt(energy.sum(1))
-    held = np.maximum(level, smooth(level, np.exp(-1 / rng.uniform(3, 30))))
-    threshold, ratio = held.max() * 10 ** (rng.uniform(-30, -6) / 20) + 1e-9, rng.uniform(1.5, 6)
-    return energy * np.square(gain_above(held / threshold, ratio)).astype(np.float32)[:, None]
 
 # %% ../../nbs/18_drum_sampler.ipynb #5742bfdd
 def percussion_pattern(
