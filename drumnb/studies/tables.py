@@ -6,7 +6,7 @@
 __all__ = ['ARCHITECTURE_ORDER', 'PUBLISHED_NAMES', 'STUDIES', 'RUN_MEASURES', 'ordered', 'study_results', 'load_results',
            'load_runs', 'main_rows', 'score_table', 'against_best', 'cell_text', 'markdown_table', 'f1_table',
            'bold_best', 'drum_f1_table', 'difference_table', 'published_names', 'published_table', 'beside_published',
-           'peer_rows', 'beside_peers', 'cost_table', 'learning_table', 'conclusions']
+           'leave_one_out_f1', 'peer_rows', 'beside_peers', 'cost_table', 'learning_table', 'conclusions']
 
 # %% ../../nbs/60_tables.ipynb #f6c07c2e
 import numpy as np
@@ -269,6 +269,19 @@ def beside_published(
     ours = score_table(rows, n=0)['micro_f1'].unstack()
     both = bold_best(ours).rename(columns='ours: {}'.format).join(theirs, how='outer').fillna('')
     return both.loc[ordered(both.index)]
+
+# %% ../../nbs/60_tables.ipynb #60loox
+def leave_one_out_f1(
+    rows: pd.DataFrame,  # Counts of several runs on one test set, of one protocol and window
+) -> float:
+    "Micro F1 when each track is scored by the run that is best on all other tracks."
+    kept = []
+    for track in rows['track'].unique():
+        others = rows[rows['track'] != track]
+        f1 = {run: float(micro_f1(part)) for run, part in others.groupby('run', sort=False)}
+        best = max(f1, key=f1.get)
+        kept.append(rows[(rows['run'] == best) & (rows['track'] == track)])
+    return float(micro_f1(pd.concat(kept)))
 
 # %% ../../nbs/60_tables.ipynb #60peersx
 def peer_rows() -> dict[str, pd.DataFrame]:  # system and version → counts

@@ -6,7 +6,8 @@
 __all__ = ['ABOUT_SCORES', 'ABOUT_KITS', 'TERMS', 'ABOUT_STRESS', 'ABOUT_LOOKS', 'ABOUT_PEERS', 'file_digest', 'stated_licence',
            'kit_row', 'kit_facts', 'present_tracks', 'data_facts', 'sound_refs', 'onset_interval', 'drum_scores',
            'track_scores', 'failures', 'card_table', 'scores_section', 'confidence_section', 'data_section',
-           'model_card', 'with_section', 'stress_section', 'looks_section', 'peers_section', 'completed_card']
+           'model_card', 'with_section', 'stress_section', 'looks_section', 'selection', 'peers_section',
+           'completed_card']
 
 # %% ../../nbs/76_model_card.ipynb #1780b331
 import contextlib
@@ -28,7 +29,7 @@ from ..metrics import bootstrap, f_measure, micro_f1, scores
 from ..rendering.kits import KitRef, find_kits
 from ..rendering.soundfonts import default_soundfont, find_soundfonts
 from ..studies.stress_board import load_stress, stress_table
-from ..studies.tables import beside_peers
+from ..studies.tables import beside_peers, leave_one_out_f1, load_results, main_rows
 
 # %% ../../nbs/76_model_card.ipynb #4181e498
 def file_digest(path: Path) -> str:
@@ -280,7 +281,7 @@ def with_section(
     before: str = 'Confidence and velocity',  # Title of the section in front of which a new one stands
 ) -> str:  # The card
     "Put a section into a card in place of the one of its title."
-    card = re.sub(rf'(?ms)^## {re.escape(title)}\n.*?(?=^## )', '', card)
+    card = re.sub(rf'(?ms)^## {re.escape(title)}\n.*?(?=^## |\Z)', '', card)
     if not paragraphs:
         return card
     head, found, tail = card.partition(f'## {before}\n')
@@ -306,6 +307,20 @@ def looks_section() -> list[str]:  # Paragraphs
     looks['micro F1'] = looks.micro_f1 + ' [' + looks.low + ', ' + looks.high + ']'
     return [ABOUT_LOOKS, card_table(looks[['date', 'recipe', 'test', 'micro F1', 'threshold', 'why']])]
 
+# %% ../../nbs/76_model_card.ipynb #76loox
+def selection(card: str) -> list[str]:  # A paragraph; none where the run has no neighbours
+    "What choosing among the runs of a study by their test scores would have been worth."
+    run = re.search(r'^\| run \| `(.+?)` \|', card, re.M)
+    studies = [p.parent.name for p in results_home().glob(f'*/{run[1]}.json')] if run else []
+    rows = main_rows(load_results(studies[0])) if studies else pd.DataFrame(dict(run=[], test=[]))
+    lines = [
+        f'{test}: the best {max(map(micro_f1, (p for _, p in t.groupby("run")))):.3f}, {leave_one_out_f1(t):.3f} when '
+        f'each recording is scored by the run that is best on the others ({t.run.nunique()} runs)'
+        for test, t in rows.groupby('test', sort=False)
+        if t.run.nunique() > 1
+    ]
+    return ['Choosing among the runs of this study by their test scores: ' + '; '.join(lines) + '.'] if lines else []
+
 # %% ../../nbs/76_model_card.ipynb #76completex
 def peers_section(
     name: str,
@@ -328,4 +343,4 @@ def completed_card(
     if rows is not None:
         card = with_section(card, 'Other systems', peers_section(name, rows))
     card = with_section(card, 'Stress board', stress_section(name))
-    return with_section(card, 'Looks at test sets', looks_section())
+    return with_section(card, 'Looks at test sets', looks_section() + selection(card))
