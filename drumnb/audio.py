@@ -115,7 +115,7 @@ def _promised_bytes(path):
             return None if size == _UNKNOWN else start + size
         return _end_of_samples(f, *_CONTAINERS[head[:4]]) if head[:4] in _CONTAINERS else None
 
-
+# %% ../nbs/02_audio.ipynb #e3ffa359
 def _end_of_samples(f, first, width, form, counted, align, samples):
     f.seek(first)
     length, long_size = width + struct.calcsize(form), None
@@ -196,7 +196,7 @@ def _decoded(path):
     raw.seek(0)
     return AudioFile(path, raw, SAMPLE_RATE, 2, 'FLOAT', format='RAW')
 
-
+# %% ../nbs/02_audio.ipynb #b37ad017
 def _decode_with_av(path, raw):
     import av
 
@@ -207,7 +207,7 @@ def _decode_with_av(path, raw):
             for part in resampler.resample(frame):
                 raw.write(part.to_ndarray().tobytes())
 
-
+# %% ../nbs/02_audio.ipynb #d32a8112
 def _decode_with_ffmpeg(path, raw, kind):
     program = shutil.which('ffmpeg')
     require(program, f'{path}: {kind} needs a decoder; `pip install av`, install ffmpeg, or convert it to WAV or FLAC')
@@ -233,7 +233,7 @@ def open_audio(
         file.check_claims()
     return file
 
-
+# %% ../nbs/02_audio.ipynb #573af45f
 def _check_file(path):
     require(os.path.lexists(path), f'{path}: no such file; check the path')
     require(os.access(path, os.R_OK), f'{path}: may not be read; change its permissions')
@@ -265,7 +265,7 @@ def blocks(
             'copy or download it again'
         )
 
-
+# %% ../nbs/02_audio.ipynb #debafa7a
 def _read(file, size):
     with reading(file.path, 'audio', 'copy or download it again'):
         try:
@@ -281,7 +281,7 @@ def _say(path, what):
     "Warn once of each thing about a file."
     get_logger('audio').warning('%s', DrumnbError(f'{path}: {what}'))
 
-
+# %% ../nbs/02_audio.ipynb #fc7f7d7f
 class Mixer:
     "From blocks of channels to one channel; what would mislead is set right and said."
 

@@ -135,7 +135,7 @@ def results_home() -> Path:
     "Where result rows go: `DRUMNB_RESULTS`, or `results` in the project."
     return _home('DRUMNB_RESULTS', project_root() / 'results')
 
-
+# %% ../nbs/00_core.ipynb #99bd39d7
 def runs_home() -> Path:
     "Where executed notebooks and checkpoints go: `DRUMNB_RUNS`, or `runs` in the project."
     return _home('DRUMNB_RUNS', project_root() / 'runs')
@@ -186,7 +186,7 @@ def clear_parts(folder: str | Path):
         if owner and not _alive(int(owner[1]), path):
             path.unlink(missing_ok=True)
 
-
+# %% ../nbs/00_core.ipynb #1ff9b9db
 def _alive(pid, path):
     if os.name == 'nt':  # where asking would end the process
         return path.exists() and time.time() - path.stat().st_mtime < 3600
@@ -245,7 +245,7 @@ def content_key(
     blob = json.dumps(_plain(parts), sort_keys=True, separators=(',', ':')).encode()
     return hashlib.sha256(blob).hexdigest()[:12]
 
-
+# %% ../nbs/00_core.ipynb #eebba82f
 def rng_for(
     *parts,  # The name of the stream, for example ('synthetic', 'train', 17)
 ) -> np.random.Generator:
@@ -290,7 +290,7 @@ def _environment(**changes):
         for n, v in before.items():
             os.environ.pop(n) if v is None else os.environ.update({n: v})
 
-
+# %% ../nbs/00_core.ipynb #2fd92333
 def _answer(pipe, function):
     "A worker: answer the jobs that come, until the parent closes the pipe or ends."
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the parent's business
@@ -345,7 +345,7 @@ def side_by_side(
             if process in {p for p, _ in busy.values()}:
                 process.terminate()
 
-
+# %% ../nbs/00_core.ipynb #159097b9
 def _ending(code):
     "What the exit code of a process tells."
     return f'exit code {code}' if code >= 0 else f'signal {-code}; signal 9 is often a lack of memory'

@@ -62,7 +62,7 @@ def _matches_thesis(ref, est, window):
     ref, est = _far(ref), _far(est)
     return len(match(ref, est, round(window * THESIS_FPS))), len(ref), len(est)
 
-
+# %% ../nbs/08_metrics.ipynb #b2cf373b
 def _far(times):
     frames = np.unique(frames_of(times, THESIS_FPS))
     return frames + frames // THESIS_WINDOW * 10 * THESIS_WINDOW
@@ -110,7 +110,7 @@ def count_array(
     np.add.at(counts, (piece, drum), rows[['tp', 'fp', 'fn']].to_numpy(float))
     return counts, list(pieces), list(drums)
 
-
+# %% ../nbs/08_metrics.ipynb #c26e3f90
 def _counts(rows):
     return rows if isinstance(rows, np.ndarray) else count_array(rows)[0]
 
@@ -126,7 +126,7 @@ def f_measure(
 def _ratio(a, b):
     return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=np.asarray(b) > 0)
 
-
+# %% ../nbs/08_metrics.ipynb #31162411
 def _mean(values, weights):
     "Weighted mean over the last axis of what is defined."
     ok = np.isfinite(values)

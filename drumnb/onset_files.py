@@ -60,7 +60,7 @@ def _variable(data, at):
             return value, i + 1
     raise ValueError('a number of more than four bytes')
 
-
+# %% ../nbs/06_onset_files.ipynb #8206d38b
 def _meta_message(kind, data, wait):
     try:
         return build_meta_message(kind, list(data), wait)
@@ -124,7 +124,7 @@ def _parsed(data):
         return mido.MidiFile(type=min(kind, 1), ticks_per_beat=frames * fraction, tracks=tracks)
     return mido.MidiFile(type=kind, ticks_per_beat=division << 8 | fraction, tracks=tracks)
 
-
+# %% ../nbs/06_onset_files.ipynb #7738db8d
 def open_midi(
     path: str | Path,
 ) -> mido.MidiFile:
@@ -191,7 +191,7 @@ def _listed(items):
 def _counted(pitches):
     return _listed(f'{p} ({n} times)' if n > 1 else f'{p} (once)' for p, n in sorted(Counter(pitches.tolist()).items()))
 
-
+# %% ../nbs/06_onset_files.ipynb #4c72e2b4
 def _known(hits, unknown, path):
     "Raise on, drop or replace pitches that the source of the hits does not have."
     table = unknown if isinstance(unknown, dict) else {}
@@ -229,7 +229,7 @@ def read_midi(
     times = ticks_to_seconds(midi, ticks)
     return _known(Hits.make(times, pitches, velocities.astype(np.float32) / 127, source), unknown, path)
 
-
+# %% ../nbs/06_onset_files.ipynb #9d34872e
 def _notes_on(midi):
     "All notes as (tick, channel from 1, pitch, velocity, track); a note of velocity 0 ends one and is left out."
     found = []
@@ -252,14 +252,14 @@ def _name(message):
     except UnicodeError:
         return name
 
-
+# %% ../nbs/06_onset_files.ipynb #c941cb23
 def _on_channels(notes, channels, path):
     wanted = np.atleast_1d(channels).tolist()
     if not all(isinstance(c, int) and 1 <= c <= 16 for c in wanted):
         raise DrumnbError(f'{path}: channels={channels!r}; expected MIDI channels from 1 to 16')
     return [n for n in notes if n[1] in wanted]
 
-
+# %% ../nbs/06_onset_files.ipynb #7fc03ffa
 def _named_drums(notes, midi, path):
     "The notes on channel 10; where it has none, those of tracks, or of an only channel in a file, named drums."
     if any(n[1] == 10 for n in notes):
@@ -288,7 +288,7 @@ def _lines(path, expected='lines of "seconds label"'):
     except (UnicodeDecodeError, OSError):
         raise DrumnbError(f'{path}: not a text file; expected {expected}') from None
 
-
+# %% ../nbs/06_onset_files.ipynb #fe3c6ec5
 def _fields(line):
     return line.split('#')[0].replace(',', ' ').split()
 
@@ -477,7 +477,7 @@ def _cells(line):
         cells[1:] = cells[1].split()
     return [c.replace(',', '.') if re.fullmatch(r'\d+,\d+', c) else c for c in cells]
 
-
+# %% ../nbs/06_onset_files.ipynb #96e0328d
 def _seconds_of(text):
     try:
         return float(text)
@@ -497,7 +497,7 @@ def _since(opens, lead=0):  # whether each beat opens a bar; beats before the fi
         out.append(position)
     return out
 
-
+# %% ../nbs/06_onset_files.ipynb #592613da
 def _flagged(words):
     "Positions when one of two labels marks downbeats: the one that says so, unless it comes twice in a row."
     kinds = sorted({*words}, key=words.count)
@@ -521,7 +521,7 @@ def _of_bars(bars):
     out = _since(opens.tolist())
     return [p + int(lead) if i < lengths[0] else p for i, p in enumerate(out)]
 
-
+# %% ../nbs/06_onset_files.ipynb #af8744c1
 def _of_pairs(pairs, where):
     "Positions from bar and beat, which have to count up."
     first = 0 if any(beat == 0 for _, beat in pairs) else 1
@@ -546,7 +546,7 @@ def _of_counts(counts, where):
         return [c + 1 for c in counts]
     return _counted_on(counts, where)
 
-
+# %% ../nbs/06_onset_files.ipynb #9226c26f
 def _counted_on(counts, where):
     odd = [i for i, (a, b) in enumerate(zip(counts, counts[1:]), 1) if b not in (a + 1, 1)]
     if counts[0] < 1 or len(odd) > max(2, len(counts) // 10):
@@ -576,7 +576,7 @@ def _positions(labels, where):
             raise DrumnbError(f'{where(i)}: {labels[i]!r} is no position in a bar; expected 1, 2, 3, … or 1.1, 1.2, …')
     return _of_counts([int(x) for x in numbers], where)
 
-
+# %% ../nbs/06_onset_files.ipynb #0d3f5dc8
 def _filled(words):
     "Labels where some are missing: the count goes on."
     out = []
@@ -600,7 +600,7 @@ def _by_heading(heading, path):
     time = next((words.index(w) for w in _TIME_WORDS if w in words), 0)
     return time, next((words.index(w) for w in _POSITION_WORDS + _BAR_WORDS if w in words[:]), None)
 
-
+# %% ../nbs/06_onset_files.ipynb #1d5bb673
 def _by_content(rows):
     "The columns of time and label (None when there is none) of a table without a heading."
     wide = max(map(len, rows))
@@ -614,7 +614,7 @@ def _by_content(rows):
     counting = [k for k in rest if number[k].count(1) > 1 and _counts(number[k])]
     return 0, (counting or rest)[0]
 
-
+# %% ../nbs/06_onset_files.ipynb #03c4e9c9
 def _whole(x):
     return np.array([v if v is not None and v == int(v) else np.nan for v in x])
 
@@ -674,7 +674,7 @@ def read_beats(
         raise DrumnbError(f'{path}: no positions in the bar; expected lines of seconds and position, 1 on downbeats')
     return np.array([times, count], np.float64).reshape(2, -1).T
 
-
+# %% ../nbs/06_onset_files.ipynb #896cf07a
 def _text_beats(path):
     "Times, labels and numbers of the lines."
     rows, heading = [], None

@@ -262,7 +262,7 @@ def onsets(self: Hits, vocabulary=DRUMS5) -> Onsets:
     keep = np.array([d is not None for d in drums], bool)
     return Onsets.make(self.times[keep], [d for d in drums if d is not None], self.velocities[keep], vocabulary)
 
-
+# %% ../nbs/05_onsets.ipynb #32968851
 @patch
 def articulations(self: Hits) -> list:
     "How each hit is struck: 'kick', 'hat_open', …"

@@ -45,7 +45,7 @@ def _frames(x, first, last):
     part = np.pad(part, (max(-low, 0), max(high - low - len(part) - max(-low, 0), 0)))
     return np.lib.stride_tricks.sliding_window_view(part, N_FFT)[::HOP] * _WINDOW
 
-
+# %% ../nbs/03_spectrograms.ipynb #c86afe38
 def _magnitudes(x, first, last):
     "Magnitudes of the real Fourier transform of some frames, (frames, N_FFT//2+1) float32."
     z = scipy.fft.rfft(_frames(x, first, last), axis=1, overwrite_x=True)
@@ -58,7 +58,7 @@ def stft_magnitude(
     "Magnitude spectrogram: Hann window of 2048 samples, hop of 441, frame t centred at t*HOP, zeros beyond the ends."
     return _magnitudes(_signal(x), 0, n_frames(len(x)))
 
-
+# %% ../nbs/03_spectrograms.ipynb #59901e03
 def _signal(x):
     x = np.asarray(x)
     if x.ndim != 1:
@@ -174,7 +174,7 @@ class LogSpec(_Spec):
     def bank(self) -> np.ndarray:
         return log_filterbank()
 
-
+# %% ../nbs/03_spectrograms.ipynb #610a356a
 @dataclass(frozen=True)
 class MelSpec(_Spec):
     "80 mel bands (Ishizuka et al. 2020)."

@@ -151,7 +151,7 @@ def spec(self: Dataset) -> str:
     words = [str(v) if isinstance(self.option_defaults[k], tuple) else f'{k}={v}' for k, v in changed]
     return self.name + (':' + ','.join(words) if words else '')
 
-
+# %% ../../nbs/30_datasets.ipynb #8b4f39f1
 @patch(cls_method=True)
 def of(
     cls: Dataset,
@@ -162,7 +162,7 @@ def of(
     "The data set with these options."
     return cls(home, **parse_options(options, cls.option_defaults, cls.name) | more)
 
-
+# %% ../../nbs/30_datasets.ipynb #708ee016
 def changed_options(ds: Dataset) -> dict:  # Option → value
     "The options that differ from their defaults."
     defaults = {k: d[0] if isinstance(d, tuple) else d for k, d in ds.option_defaults.items()}
@@ -179,7 +179,7 @@ def is_present(self: Dataset) -> bool:
     "Is its folder there? (`validate` tells whether it is complete.)"
     return self.home is None or self.home.is_dir()
 
-
+# %% ../../nbs/30_datasets.ipynb #3c27a5b6
 @patch
 def require(self: Dataset):
     "Raise a `DrumnbError` that says where the data set was looked for and how to get it, unless it is there."
@@ -245,7 +245,7 @@ def files(self: Dataset, track: Track) -> dict:
 def load_audio(self: Dataset, track: Track) -> np.ndarray:
     raise DrumnbError(f'{self.spec}: this data set has no audio')
 
-
+# %% ../../nbs/30_datasets.ipynb #b3659a89
 @patch
 def load_stems(self: Dataset, track: Track) -> dict:
     return {}
@@ -426,7 +426,7 @@ def package_table(
     "A table of published facts that comes with the package (drumnb/data)."
     return pd.read_csv(data_file(f'{name}.csv'))
 
-
+# %% ../../nbs/30_datasets.ipynb #827a40de
 def published_checksums(
     name: str,  # 'mdb' or 'groove'
 ) -> dict:  # Path below the data set's folder → MD5

@@ -221,7 +221,7 @@ def part(self: GrooveMIDI, track) -> DrumPart:
     rng = rng_for('groove', self.options['seed'], track.meta['performance'], track.meta['variant'], 'composed')
     return compose_part(rng, track.split, track.duration - TAIL)
 
-
+# %% ../../nbs/32_groove.ipynb #b70cc990
 @patch
 def kits_of(self: GrooveMIDI, track) -> tuple:  # of `KitRef`
     "The kits a track is played on; `few` of them when it is for training."

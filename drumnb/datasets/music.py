@@ -34,7 +34,7 @@ def read_music_index(
     table['seconds'] = table.end_s.astype(float) - table.start_s.astype(float)
     return table.assign(split=[held_out_split(r) for r in table.recording])
 
-
+# %% ../../nbs/34_music.ipynb #b8864abb
 def held_out_split(recording: str) -> str:
     "'validation' for one recording in seven, 'train' for the others."
     return 'validation' if int(content_key('music', recording), 16) % 7 == 0 else 'train'

@@ -92,7 +92,7 @@ def annotation_counts(
     "Count the onsets of data sets by drum."
     return pd.DataFrame([_counts(ds) for ds in map(get_dataset, names) if ds.is_present()])
 
-
+# %% ../../nbs/39_datasets_registry.ipynb #490f4641
 def _counts(ds):
     "One row of `annotation_counts`."
     found, seconds, tracks = Counter(), 0.0, ds.tracks()

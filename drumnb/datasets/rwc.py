@@ -309,7 +309,7 @@ def load_stems(self: RWCPopular, track):
     rest = render_voices(score_voices(parts, rng), track.duration, rng)
     return mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
 
-
+# %% ../../nbs/38_rwc.ipynb #6b1d9256
 @patch
 def load_audio(self: RWCPopular, track):
     if self.options['render'] == 'recordings':

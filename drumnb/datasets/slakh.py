@@ -91,7 +91,7 @@ def _about_stem(k, rendered):
         program_num=128 if k else 33,
     )
 
-
+# %% ../../nbs/35_slakh.ipynb #e12fd06a
 def _write_stem(track, i, k, about, seconds):
     "Write the notes of a stem, and noise where it is rendered; the noise, or 0."
     times = np.arange(0.1 + 0.05 * k, seconds - 0.1, 0.2)

@@ -64,7 +64,7 @@ def song_kits(options: dict, split: str, index: int) -> list:  # of KitRef
     n = min(len(pool), int(rng.choice([1, 2, 3], p=[0.4, 0.35, 0.25])))
     return [pool[i] for i in rng.choice(len(pool), n, replace=False)]
 
-
+# %% ../../nbs/31_synthetic.ipynb #163c954a
 def song_drums(options: dict, split: str, index: int) -> np.ndarray:  # (n,) float32
     "The drums of one song, played and produced."
     rng, part = song_stream(options, split, index, 'drums'), song_part(options, split, index)

@@ -35,7 +35,7 @@ def entry_key(
     what, about = (track.dataset, track.id, track.fingerprint()), _neutral(spec).to_dict()
     return content_key(RECIPE_VERSION, SPEC_VERSION, about, *what, SAVED_AS.get(part, part))
 
-
+# %% ../../nbs/40_features.ipynb #b1ad763f
 def _neutral(spec):
     return replace(spec, mul=1.0, rms=None)
 

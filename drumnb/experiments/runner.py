@@ -278,7 +278,7 @@ def _write_changes(bar, said, last):  # a step within an epoch is no news
             bar.write(f'       {run}: {text}', file=sys.stderr)
         last[run] = news
 
-
+# %% ../../nbs/47_runner.ipynb #f73fbb82
 def _read_status(job):
     try:
         return job.status.read_text().strip() or 'starting'
@@ -328,7 +328,7 @@ def _take_token():
 
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
-
+# %% ../../nbs/47_runner.ipynb #3c53bf2f
 def check_room(ray, threads):  # Ray waits forever, and silently, for a machine that is large enough
     largest = int(max((n['Resources'].get('CPU', 0) for n in ray.nodes() if n['Alive']), default=0))
     if threads > largest:

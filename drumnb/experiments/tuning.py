@@ -192,7 +192,7 @@ def toy_trial(
         dict(micro_f1=float(toy_score(config['learning_rate'], config['weight_decay'])), finished=True, node=ray_node())
     )
 
-
+# %% ../../nbs/48_tuning.ipynb #2ca1cb91
 def ray_node() -> str:
     "The machine of a cluster that this process is on."
     import ray

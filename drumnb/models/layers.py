@@ -157,7 +157,7 @@ def _by_block(x):
     "Blocks as entries of a batch: (B, H, n, span, d) to (B * n, H, span, d)."
     return x.transpose(1, 2).flatten(0, 1)
 
-
+# %% ../../nbs/20_layers.ipynb #d5b1c247
 def _band(n, span, T, device):
     "Which of three blocks of keys each query of a block may see: (n, span, 3 * span)."
     query = torch.arange(span, device=device)[:, None] + span
@@ -182,7 +182,7 @@ def add_positions(x: torch.Tensor) -> torch.Tensor:  # (B, T, D), D even
     angles = sinusoid_angles(x.shape[1], x.shape[2] // 2, x.device)
     return x + torch.cat([angles.sin(), angles.cos()], 1).to(x.dtype)
 
-
+# %% ../../nbs/20_layers.ipynb #a22337eb
 def rotate_positions(x: torch.Tensor) -> torch.Tensor:  # (B, heads, T, d); of an odd d the last number stays
     "Rotate pairs of numbers by the sinusoidal positions (Su et al. 2021)."
     half = x.shape[-1] // 2

@@ -116,12 +116,12 @@ def save_model(
     write_text(path.with_suffix('.json'), json.dumps(json.loads(header), indent=1, sort_keys=True) + '\n')
     return path
 
-
+# %% ../../nbs/29_registry.ipynb #b2eb34a4
 def _weights_path(path):
     path = Path(path)
     return path if path.suffix == '.safetensors' else path.with_name(path.name + '.safetensors')
 
-
+# %% ../../nbs/29_registry.ipynb #55c770bb
 def _jsonable(x):
     "What JSON does not know as what it knows."
     if isinstance(x, (np.ndarray, np.generic, torch.Tensor)):

@@ -200,7 +200,7 @@ def choose_instrument(
 def _warn_once():
     get_logger('accompaniment').warning('the SoundFont of pretty_midi is missing: synthesised instruments instead')
 
-
+# %% ../../nbs/17_accompaniment.ipynb #01122456
 def fonts_to_use(
     soundfonts: list | None = None,  # SoundFonts beside the one of pretty_midi
 ) -> list[str]:
@@ -212,7 +212,7 @@ def fonts_to_use(
         _warn_once()
     return [str(f) for f in (default_soundfont(), *(soundfonts or [])) if f]
 
-
+# %% ../../nbs/17_accompaniment.ipynb #670dc02f
 def accompaniment_fingerprint(soundfonts: list | None = None) -> str:
     "Changes when the same generator would give another accompaniment: another recipe, other fonts."
     return content_key('accompaniment', RECIPE, [font_key(f) for f in fonts_to_use(soundfonts)])

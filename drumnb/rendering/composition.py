@@ -129,7 +129,7 @@ def bar_grid(
     grid = np.interp(down[:-1, None] + np.diff(down)[:, None] * u / slots, np.arange(len(times)), times)
     return grid[grid[:, 0] < seconds]
 
-
+# %% ../../nbs/16_composition.ipynb #76d4cb43
 def _whole_bars(b, seconds):
     "Beat times carried on at the last tempo until whole bars cover `seconds`, and the indices of the downbeats."
     down = np.flatnonzero(np.round(b[:, 1]) == 1)

@@ -362,7 +362,7 @@ def _timeline(rng, bpm, n_beats, tempo_wander, lead):
     )
     return lead + np.r_[0, np.cumsum(lengths)]
 
-
+# %% ../../nbs/15_drum_parts.ipynb #20bf3faf
 def _pitches_of_kit(rng):
     "One drum can be written as several notes; a song keeps to one of them."
     pitches = LANE_PITCHES.copy()

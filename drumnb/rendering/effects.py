@@ -95,7 +95,7 @@ def smooth(
     "Follow a level with delay: the simplest low-pass filter."
     return scipy.signal.lfilter([1 - keep], [1, -keep], x, axis=0)
 
-
+# %% ../../nbs/12_effects.ipynb #a95df0e1
 def gain_above(
     over: np.ndarray,  # Level in units of the threshold
     ratio: float,  # Above the threshold `ratio` dB become one
@@ -107,7 +107,7 @@ def gain_above(
 def _blocks(x, n):
     return np.pad(x, (0, -len(x) % n)).reshape(-1, n)
 
-
+# %% ../../nbs/12_effects.ipynb #dcc4a553
 def peaks_over(
     x: np.ndarray,  # (n,)
     threshold: float,  # dB against the peak
@@ -122,7 +122,7 @@ def peaks_over(
     relative = smooth(held, fast) / max(float(level.max()), 1e-6) + 1e-6
     return np.arange(len(level)) * block, relative / 10 ** (threshold / 20)
 
-
+# %% ../../nbs/12_effects.ipynb #60c7239b
 def rms_over(
     x: np.ndarray,  # (n,)
     threshold: float,  # dB, of the RMS

@@ -208,7 +208,7 @@ def grooves_of(split: str) -> list:
     "The grooves that songs of this split may use."
     return [g for g in GROOVES if g.split == known_split(split)]
 
-
+# %% ../../nbs/14_grooves.ipynb #037a7b3b
 def fills_of(split: str) -> list:
     "The fills that songs of this split may use."
     return [f for f in FILLS if f.split == known_split(split)]

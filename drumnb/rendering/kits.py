@@ -47,7 +47,7 @@ def first_rms(
     "RMS of the first tenth of a second; what is missing of it counts as silence."
     return max(float(np.sqrt(np.sum(x[: int(seconds * SAMPLE_RATE)] ** 2) / (seconds * SAMPLE_RATE))), 1e-6)
 
-
+# %% ../../nbs/13_kits.ipynb #1960e881
 def onset_sample(level: np.ndarray) -> int:  # (n,) absolute samples
     "Where a stroke first reaches a tenth of its first peak."
     start = int(np.argmax(level > 0.01 * level.max()))
@@ -296,7 +296,7 @@ def _load_kit(maker, what):
     layers = (20, 50, 80, 105, 127) if '_LV2' in path else (127,)
     return soundfont_kit(path, int(program), layers)
 
-
+# %% ../../nbs/13_kits.ipynb #a8e184ba
 def _kept_procedural_kit(what):
     def make():
         return {a: [(s.audio, s.velocity) for s in layers] for a, layers in procedural_kit(int(what)).shots.items()}
@@ -327,7 +327,7 @@ def procedural_refs(
     first = {'train': 0, 'validation': 100_000, 'test': 200_000}[split]
     return [KitRef('procedural', str(first + i), 'procedural-' + split, split) for i in range(n)]
 
-
+# %% ../../nbs/13_kits.ipynb #f01ef705
 def _font_refs(path, split=None):
     programs = (0,) if '_LV2' in path.name else tuple(GM_KITS)
     source = sample_source(path.stem.removesuffix('_4_LV2'))

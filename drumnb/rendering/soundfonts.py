@@ -241,7 +241,7 @@ def render_notes(
                 done += 1
         return [np.load(file, allow_pickle=False) for file in files]
 
-
+# %% ../../nbs/11_soundfonts.ipynb #f82250f0
 def _played(request, files, done, patience):
     "Let a child play until it ends or nothing comes for `patience` seconds; how many notes are there then."
     silence = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -256,7 +256,7 @@ def _played(request, files, done, patience):
     child.wait()
     return _first_missing(files, done)
 
-
+# %% ../../nbs/11_soundfonts.ipynb #5ea99762
 def _first_missing(files, start):
     return next((i for i in range(start, len(files)) if not files[i].exists()), len(files))
 
@@ -286,7 +286,7 @@ def font_programs(
     programs = tuple(sorted({int(p) for p in rows['program'][rows['bank'] == 0] if p < 128}))
     return programs if len(programs) >= 60 else ()
 
-
+# %% ../../nbs/11_soundfonts.ipynb #be8cadbd
 @functools.lru_cache(maxsize=1024)
 def program_sounds(font: str | Path, program: int) -> bool:
     "Whether a program can be heard over the whole range we use."
@@ -308,7 +308,7 @@ def installed_fonts() -> list[Path]:
     files = [f for p in places for f in (sorted(p.glob('*.sf2')) if p.is_dir() else [p])]
     return list(dict.fromkeys(f.resolve() for f in files if f.is_file()))
 
-
+# %% ../../nbs/11_soundfonts.ipynb #41caa85e
 def find_soundfonts() -> list[str]:  # Paths, sorted by name
     "The General MIDI fonts among the installed ones, fonts of equal content once."
     unique = {font_key(f): str(f) for f in installed_fonts() if f.suffix == '.sf2'}

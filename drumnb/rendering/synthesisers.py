@@ -45,7 +45,7 @@ def hertz(pitch: float) -> float:
     "Frequency of a MIDI pitch; 69 is the A of 440 Hz."
     return 440 * 2 ** ((pitch - 69) / 12)
 
-
+# %% ../../nbs/10_synthesisers.ipynb #8eaffae2
 def shape(
     x: np.ndarray,  # (n,) samples
     curve: Callable,  # Function of frequency in Hz (array) → gain
@@ -194,7 +194,7 @@ def _saws(f, p, r, crowd, spread, cut):
     freqs, amps = (tune[:, None] * f * k).ravel(), np.tile(1 / k / (1 + (f * k / cut) ** 2), crowd)
     return partials(freqs, amps, 0, r.uniform(0, 6.28, crowd)[:, None].repeat(len(k), 1).ravel() * np.tile(k, crowd))
 
-
+# %% ../../nbs/10_synthesisers.ipynb #7d625de6
 def pad(f, p, r, layer):
     "A slow cloud of detuned saws."
     t = np.arange(NOTE_SAMPLES) / SAMPLE_RATE
@@ -275,7 +275,7 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     "A number between two, each octave equally likely."
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
-
+# %% ../../nbs/10_synthesisers.ipynb #5cf333b1
 def _kick(rng):
     seconds, f0 = 0.6, log_uniform(rng, 40, 75)
     body = swept_sine(

@@ -35,7 +35,7 @@ def families(names: str) -> set:
         found |= {'synthetic'} if composed else {part.family or part.name for part in getattr(ds, 'parts', [ds])}
     return found
 
-
+# %% ../../nbs/63_dataset_study.ipynb #ace8306a
 def zero_shot(train: str, test: str) -> bool:
     "Has a model that learned from `train` heard nothing of the family of `test`?"
     return not families(train) & families(test)
@@ -95,7 +95,7 @@ def training_label(
     hours = config['data']['hours'].get('train', HOURS)
     return ' + '.join(sets) + (f', {hours:g} h' if hours != HOURS else '')
 
-
+# %% ../../nbs/63_dataset_study.ipynb #c9fe609c
 def planned_label(run: dict) -> str:  # As of `training_label`
     "What a planned run will have been trained on."
     return training_label(dict(data=dict(train=split_names(run['train']), hours=run.get('hours', {}))))
