@@ -304,7 +304,7 @@ def test_an_hour_opens_and_its_sound_lies_beside(opened, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     o = Onsets.make(np.sort(rng.uniform(0, seconds, n)), rng.integers(0, 5, n), np.full(n, 0.7))
     p = replace(song, onsets=o, confidence=np.full(len(o), 0.95, np.float32), duration=seconds, score=None)
-    monkeypatch.setattr(pl, 'LARGEST', 1000)
+    monkeypatch.setattr(pl, 'MOST_SOUND', 1000)
     monkeypatch.setattr(pl, 'sheets', lambda transcription: '')
     beats = np.c_[np.arange(0, seconds, 0.5), np.arange(int(2 * seconds)) % 4 + 1]
     p = replace(p, score=make_score(p, beats))
