@@ -14,6 +14,12 @@ from ..metrics import bootstrap, micro_f1, paired_bootstrap, track_mean_f1
 from ..tatum.experiments import TESTING
 from ..tatum.recipes import SYSTEMS
 
+# %% ../../nbs/64_tatum_study.ipynb #ts000005
+REPLICATES = ('seed', 'data.fold', *(f'data.{k}' for k in TESTING))  # in these the runs of one line may differ
+
+# %% ../../nbs/64_tatum_study.ipynb #ts000006
+SHORT = {'regularisation.alpha': 'α', 'regularisation.gamma': 'γ', 'regularisation.past': 'past'}
+
 # %% ../../nbs/64_tatum_study.ipynb #ts000004
 def settings_by_path(settings: dict, path: str = '') -> dict:  # 'training.steps' → '250'
     "Nested settings in one layer, as text."
@@ -22,10 +28,7 @@ def settings_by_path(settings: dict, path: str = '') -> dict:  # 'training.steps
         found |= settings_by_path(value, f'{path}{name}.') if isinstance(value, dict) else {path + name: str(value)}
     return found
 
-# %% ../../nbs/64_tatum_study.ipynb #ts000005
-REPLICATES = ('seed', 'data.fold', *(f'data.{k}' for k in TESTING))  # in these the runs of one line may differ
-
-
+# %% ../../nbs/64_tatum_study.ipynb #860f65d7
 def line_settings(config: dict) -> dict:  # path → text
     "What a run depends on besides seed and fold, without what its system does not use."
     found, language = settings_by_path(config), SYSTEMS[config['system']]
@@ -38,17 +41,14 @@ def line_settings(config: dict) -> dict:  # path → text
         found |= {f'regularisation.{k}': 'searched' for k in ('alpha', 'gamma')}
     return {k: v for k, v in found.items() if k not in REPLICATES and k not in {f'regularisation.{w}' for w in unused}}
 
-# %% ../../nbs/64_tatum_study.ipynb #ts000006
-SHORT = {'regularisation.alpha': 'α', 'regularisation.gamma': 'γ', 'regularisation.past': 'past'}
-
-
+# %% ../../nbs/64_tatum_study.ipynb #19a62fc0
 def line_names(settings: dict) -> dict:  # run → its line, from run → `line_settings`
     "The system, and in brackets every setting in which runs of this system differ."
     names = {}
     for run, mine in settings.items():
         others = [s for s in settings.values() if s['system'] == mine['system']]
-        varied = [k for k in sorted({*mine}.union(*others)) if len({s.get(k, '') for s in others}) > 1]
-        told = ', '.join(f"{SHORT.get(k, k.replace('.', ' '))} {mine.get(k, '')}".strip() for k in varied)
+        varied = [k for k in sorted(mine) if len({s[k] for s in others if k in s}) > 1]
+        told = ', '.join(f"{SHORT.get(k, k.replace('.', ' '))} {mine[k]}" for k in varied)
         names[run] = f"{mine['system']} ({told})" if told else mine['system']
     return names
 
@@ -56,7 +56,7 @@ def line_names(settings: dict) -> dict:  # run → its line, from run → `line_
 def _differing(mine, base):  # settings that both use and that differ
     return {k for k in {*mine} & {*base} if mine[k] != base[k]} - {'system'}
 
-
+# %% ../../nbs/64_tatum_study.ipynb #088c918d
 def find_base(mine: dict, others: dict) -> tuple:  # run and its γ where that differs; '' and '' without one
     "The run without a language model that a line is compared with: equal in all else, or in all but γ."
     bases = {run: s for run, s in others.items() if s['system'] == 'tatum'}
@@ -91,7 +91,7 @@ PAPER_NAMES = {
 }
 PAPER_BEATS = {'annotated': 'ground-truth', 'madmom': 'madmom'}
 
-
+# %% ../../nbs/64_tatum_study.ipynb #d7079e94
 def percent(part: pd.DataFrame) -> dict:
     "F with its interval over songs, precision, recall, and the mean over songs, in per cent."
     tp, fp, fn = part[['tp', 'fp', 'fn']].sum()
@@ -110,7 +110,7 @@ def shared_songs(a: pd.DataFrame, b: pd.DataFrame) -> tuple:
     common = set.intersection(*map(set, keys))
     return tuple(p[[k in common for k in own]] for p, own in zip((a, b), keys))
 
-
+# %% ../../nbs/64_tatum_study.ipynb #ceb0e33e
 def against_base(part: pd.DataFrame, base: pd.DataFrame, other_gamma: str = '') -> dict:
     "How far a line is from the one without a language model, in points of F, and the γ of that one where it differs."
     a, b = shared_songs(part, base)
@@ -125,7 +125,7 @@ def _published(theirs, system, source):  # their figures beside ours
     t = theirs[(theirs['model'] == PAPER_NAMES[system]) & (theirs['beats'] == PAPER_BEATS[source])]
     return {f'paper {k.upper()}': f'*{t[k].item():.1f}*' for k in ('f', 'p', 'r')} if len(t) else {}
 
-
+# %% ../../nbs/64_tatum_study.ipynb #97a41cff
 def table_two(rows: pd.DataFrame, lines: pd.DataFrame, theirs: pd.DataFrame | None = None) -> pd.DataFrame:
     "One line for each source of beats and each line of `study_lines`."
     told, found = lines.drop_duplicates('line').set_index('line'), []

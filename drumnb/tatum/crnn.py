@@ -17,6 +17,8 @@ from torch import nn
 from ..core import DrumnbError, require, require_positive
 from ..experiments.inference import chunk_windows
 from ..experiments.training import load_checkpoint, save_checkpoint
+
+# %% ../../nbs/52_tatum_crnn.ipynb #22221fa2
 from ..models.layers import ConvFront, ConvFront1d, Recurrent
 from ..models.registry import MODELS, make_model
 from ..spectrograms import FPS
@@ -150,20 +152,21 @@ def make_tatum_crnn(seed: int = 0, **config) -> TatumCRNN:
         return TatumCRNN(TatumCRNNConfig(**config))
 
 # %% ../../nbs/52_tatum_crnn.ipynb #pubweig1
-def published_weights(
-    model: nn.Module,  # A `TatumCRNN` or a `CRNN`, changed in place
-    seed: int = 0,
-) -> nn.Module:
-    "First weights of the paper (Ishizuka et al. 2020): He's for convolutions, uniform for the output layer, no biases."
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for part in model.modules():
-            if isinstance(part, (nn.Conv1d, nn.Conv2d)):
-                nn.init.kaiming_normal_(part.weight, nonlinearity='relu')
-        nn.init.uniform_(model.out.weight, 0, 1)
+def _he_uniform(model):
+    for part in model.modules():
+        if isinstance(part, (nn.Conv1d, nn.Conv2d)):
+            nn.init.kaiming_normal_(part.weight, nonlinearity='relu')
+    nn.init.uniform_(model.out.weight, 0, 1)
     for name, value in model.named_parameters():
         if 'bias' in name:
             nn.init.zeros_(value)
+
+# %% ../../nbs/52_tatum_crnn.ipynb #pubweig3
+def published_weights(model: nn.Module, seed: int = 0) -> nn.Module:  # A `TatumCRNN` or a `CRNN`, changed in place
+    "First weights of the paper (Ishizuka et al. 2020): He's for convolutions, uniform for the output layer, no biases."
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _he_uniform(model)
     return model
 
 # %% ../../nbs/52_tatum_crnn.ipynb #5f5ae5d6
@@ -196,7 +199,7 @@ def save_tatum_model(path: str | Path, model: TatumCRNN, **meta):
     "Weights, settings and whatever belongs to them (features, threshold, how it was trained) in one file."
     save_checkpoint(path, model.state_dict(), dict(format='drumnb-tatum-1', config=model.config, meta=meta))
 
-
+# %% ../../nbs/52_tatum_crnn.ipynb #1c8d9362
 def load_tatum_model(path: str | Path) -> tuple:  # model, ready for inference; meta
     "Read a model back; `DrumnbError` when the file is another thing."
     require(Path(path).is_file(), f'{path}: no such tatum model; train one with the experiment `tatum`')

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+# %% ../../nbs/59_tatum_experiments.ipynb #cc5a92a8
 import pandas as pd
 from fastcore.basics import patch
 from torch import nn
@@ -23,6 +25,8 @@ from torch import nn
 # %% ../../nbs/59_tatum_experiments.ipynb #texp0004
 from ..core import content_key, progress, read_json, runs_home, write_json
 from ..experiments.batches import Normaliser
+
+# %% ../../nbs/59_tatum_experiments.ipynb #0d9e94aa
 from drumnb.experiments.results import (
     COLUMNS,
     Result,
@@ -46,6 +50,8 @@ from .language_models import LANGUAGE_MODELS, language_model, log_losses
 
 # %% ../../nbs/59_tatum_experiments.ipynb #texp0006
 from .recipes import SYSTEMS, Songs, TatumExperiment, build_system, tatum_experiment, training_of
+
+# %% ../../nbs/59_tatum_experiments.ipynb #f4012ebe
 from drumnb.tatum.regularised_training import (
     BASELINE_PICKING,
     DELTA,
@@ -59,13 +65,15 @@ from drumnb.tatum.regularised_training import (
     train_frame_model,
     train_tatum_model,
 )
+
+# %% ../../nbs/59_tatum_experiments.ipynb #82a165b0
 from .songs import make_songs, part_store, prepare_training
 
 # %% ../../nbs/59_tatum_experiments.ipynb #54799c72
 def _surprise(score, languages):  # nats of each drum, by language model
     return {kind: log_losses(model, [score])[0, :-1].round(3) for kind, model in languages.items()}
 
-
+# %% ../../nbs/59_tatum_experiments.ipynb #798a85b1
 def song_rows(
     song: TatumSong,
     estimate: np.ndarray,  # (M, K): 0 or 1
@@ -158,7 +166,7 @@ def find_weights(exp: TatumExperiment, songs: dict) -> tuple:  # alpha, gamma, t
 # %% ../../nbs/59_tatum_experiments.ipynb #4bd56701
 TESTING = ('beats', 'test_parts', 'extra')  # settings that training does not know
 
-
+# %% ../../nbs/59_tatum_experiments.ipynb #d7a62f3a
 def training_folder(exp: TatumExperiment, chosen: dict) -> Path:
     "Where a trained model is kept: experiments that differ in their test only share it."
     key = content_key(
@@ -177,7 +185,7 @@ def _weights(exp, songs, checkpoints):  # alpha, gamma, trials of a search, kept
         write_json(path, find_weights(exp, songs))
     return tuple(read_json(path))
 
-
+# %% ../../nbs/59_tatum_experiments.ipynb #52f1e596
 def _note_step(folder, steps, row):
     note_status(folder, f"step {row['step']}/{steps}, validation F {row['micro_f1']:.3f}")
 

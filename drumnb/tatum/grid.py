@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PER_BEAT', 'FAR', 'SAME_ONSET', 'TatumGrid', 'bar_numbers', 'meter_of', 'even_beats', 'clip_beats', 'Quantised',
-           'quantise', 'to_onsets', 'as_text', 'from_text', 'grid_errors', 'by_track', 'explain', 'table_one',
-           'best_aligned', 'save_rows', 'measured_tracks', 'measure_grid', 'measure_beats', 'read_results']
+           'quantise', 'to_onsets', 'as_text', 'from_text', 'plot_score', 'grid_errors', 'by_track', 'explain',
+           'table_one', 'best_aligned', 'save_rows', 'read_results', 'measured_tracks', 'measure_grid', 'measure_beats']
 
 # %% ../../nbs/51_grid.ipynb #73f49753
 import time
@@ -16,8 +16,10 @@ import pandas as pd
 
 from ..core import DrumnbError, content_key, get_logger, progress, results_home
 from ..datasets.registry import get_dataset
-from ..drums import DRUMS3, DRUMS5
+from ..drums import COLORS, DRUMS3, DRUMS5
 from ..drums import vocabulary as as_vocabulary
+
+# %% ../../nbs/51_grid.ipynb #984f48d0
 from ..experiments.recipes import short_name
 from ..experiments.results import COLUMNS, Result, code_version, load_result, save_result, versions
 from ..onsets import Onsets
@@ -72,7 +74,7 @@ def bar_numbers(
     bars = np.cumsum(grid.positions == 1) - 1
     return bars if (grid.positions > 0).all() else np.full(len(grid), -1)
 
-
+# %% ../../nbs/51_grid.ipynb #70d7a62f
 def meter_of(grid: TatumGrid) -> int | None:  # Beats in a bar
     "The most frequent number of beats in a bar; None where downbeats are not known."
     bars = bar_numbers(grid)
@@ -114,7 +116,7 @@ def clip_beats(
 # %% ../../nbs/51_grid.ipynb #37d041dc
 FAR, SAME_ONSET = 0.05, 0.02  # seconds
 
-
+# %% ../../nbs/51_grid.ipynb #94d39621
 @dataclass(frozen=True, eq=False)
 class Quantised:
     "Onsets on a grid, and what it cost."
@@ -168,10 +170,34 @@ def as_text(
     "A score as text, so that a result can hold what was written."
     return [''.join(map(str, column)) for column in np.asarray(score, int).T]
 
-
+# %% ../../nbs/51_grid.ipynb #c5aef9d1
 def from_text(words: list) -> np.ndarray:  # (M, K) uint8
     "And back."
     return np.array([list(w) for w in words]).T.astype(np.uint8)
+
+# %% ../../nbs/51_grid.ipynb #033f4207
+def plot_score(
+    score: np.ndarray,  # (M, K)
+    ax,
+    vocabulary=DRUMS3,
+    bar: int = 16,
+    start: int = 0,  # Tatum at which what is drawn begins
+):
+    "A score as filled squares, a lane for each drum, lines at the bars."
+    for k, drum in enumerate(as_vocabulary(vocabulary)):
+        at = np.flatnonzero(score[:, k])
+        ax.scatter(at, np.full(len(at), k), marker='s', s=16, color=COLORS[drum], lw=0)
+    for x in range(0, len(score) + 1, bar):
+        ax.axvline(x - 0.5, color='0.8', lw=0.7, zorder=0)
+    ax.set(
+        yticks=range(score.shape[1]),
+        yticklabels=as_vocabulary(vocabulary),
+        xlim=(-0.5, len(score) - 0.5),
+        ylim=(-0.6, score.shape[1] - 0.4),
+        xticks=range(0, len(score), bar),
+        xticklabels=range(1 + start // bar, 1 + start // bar + len(range(0, len(score), bar))),
+    )
+    return ax
 
 # %% ../../nbs/51_grid.ipynb #f698a203
 def grid_errors(
@@ -292,6 +318,12 @@ def save_rows(
     save_result(result)
     return result
 
+# %% ../../nbs/51_grid.ipynb #fc695f3a
+def read_results(study: str, kind: str) -> pd.DataFrame:  # All rows; empty when there are none
+    "The committed rows of a study's runs whose names begin with a word."
+    found = [load_result(p).rows for p in sorted((results_home() / study).glob(f'{kind}-*.json'))]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
 # %% ../../nbs/51_grid.ipynb #t4meas01
 def measured_tracks(dataset: str, source: str, only=None) -> list:  # of Track
     "Those asked for; where beats are tracked, those whose recording is there."
@@ -352,9 +384,3 @@ def measure_beats(dataset: str, source: str = 'madmom', only=None) -> Result:
         **({} if only is None else dict(only=sorted(only))),
     )
     return save_rows(f'beats-{short_name(dataset)}-{source}', config, rows, tracks, time.monotonic() - started)
-
-# %% ../../nbs/51_grid.ipynb #fc695f3a
-def read_results(study: str, kind: str) -> pd.DataFrame:  # All rows; empty when there are none
-    "The committed rows of a study's runs whose names begin with a word."
-    found = [load_result(p).rows for p in sorted((results_home() / study).glob(f'{kind}-*.json'))]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()

@@ -7,7 +7,7 @@ __all__ = ['QUIETEST', 'EXCERPT', 'LANGUAGE_MODELS', 'tatum_score', 'composed_sc
            'cached_scores', 'pad_scores', 'past', 'SkipBigram', 'log_losses', 'perplexity', 'score_excerpts',
            'perplexity_rows', 'measure_perplexity', 'pooled_perplexity', 'GRULanguageModel', 'score_windows',
            'train_language_model', 'save_language_model', 'load_language_model', 'Language', 'language_scores',
-           'language_model', 'sample_score', 'plot_score', 'cross_validated_perplexity']
+           'language_model', 'sample_score', 'cross_validated_perplexity']
 
 # %% ../../nbs/53_language_models.ipynb #a015fb40
 import hashlib
@@ -19,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+# %% ../../nbs/53_language_models.ipynb #ce9d4125
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+# %% ../../nbs/53_language_models.ipynb #0643a6e0
 from drumnb.core import (
     atomic_path,
     cache_home,
@@ -33,8 +36,10 @@ from drumnb.core import (
     rng_for,
     use_style,
 )
+
+# %% ../../nbs/53_language_models.ipynb #f1cba65c
 from ..datasets.registry import get_dataset
-from ..drums import COLORS, DRUMS3
+from ..drums import DRUMS3
 
 # %% ../../nbs/53_language_models.ipynb #b6e024f4
 from ..drums import vocabulary as as_vocabulary
@@ -46,7 +51,7 @@ from .grid import TatumGrid, quantise, save_rows
 # %% ../../nbs/53_language_models.ipynb #6be2c905
 QUIETEST = 0.2  # velocity below which a stroke of a performance is left out of its score
 
-
+# %% ../../nbs/53_language_models.ipynb #3ab20ed8
 def tatum_score(
     onsets,
     beats: np.ndarray,  # `Onsets`; (n, 2) beats
@@ -63,7 +68,7 @@ def composed_scores(
     parts = (compose_part(rng_for('language', seed, split, i), split, seconds) for i in range(n))
     return [tatum_score(p.hits.onsets(vocabulary), p.beats) for p in parts if p.meter != '6/8' and len(p.beats) > 4]
 
-
+# %% ../../nbs/53_language_models.ipynb #f1b26666
 def tatum_scores(tracks, vocabulary=DRUMS3, quietest: float = QUIETEST) -> list:  # of (M, K) uint8
     "Scores of tracks that have annotated beats; those with fewer than two bars are left out."
     made = (
@@ -150,6 +155,9 @@ class SkipBigram(nn.Module):
         early = torch.arange(y.shape[1], device=y.device)[:, None] < self.lag
         return torch.logit(torch.where(early, self.first, p), 1e-6)
 
+# %% ../../nbs/53_language_models.ipynb #excerp01
+EXCERPT = 64  # tatums of an excerpt in training
+
 # %% ../../nbs/53_language_models.ipynb #6315faf4
 @torch.no_grad()
 def log_losses(
@@ -172,10 +180,7 @@ def perplexity(model: nn.Module, scores: list) -> float:  # 2 is chance, 1 is ce
     losses = log_losses(model, scores)
     return float(np.exp(losses[:, :-1].sum() / (losses[:, -1].sum() * (losses.shape[1] - 1))))
 
-# %% ../../nbs/53_language_models.ipynb #excerp01
-EXCERPT = 64  # tatums of an excerpt in training
-
-
+# %% ../../nbs/53_language_models.ipynb #8ca921b5
 def score_excerpts(scores: list, tatums: int = EXCERPT) -> list:  # of (M, K), M at most `tatums`
     "Scores cut into pieces, as training on excerpts shows them: each begins with an empty past."
     return [s[a : a + tatums] for s in scores for a in range(0, len(s), tatums)]
@@ -320,7 +325,7 @@ def train_language_model(
 # %% ../../nbs/53_language_models.ipynb #80c4ce51
 LANGUAGE_MODELS = {m.name: m for m in (SkipBigram, GRULanguageModel)}
 
-
+# %% ../../nbs/53_language_models.ipynb #7ab96d53
 def save_language_model(path: str | Path, model: nn.Module, **meta):
     "Write a language model and what it was trained on."
     save_checkpoint(
@@ -349,7 +354,7 @@ class Language:
     steps: int = 500
     composed: int = 200  # Composed songs
 
-
+# %% ../../nbs/53_language_models.ipynb #514c58b9
 def language_scores(asked: Language, vocabulary=DRUMS3) -> list:  # of (M, K)
     "The scores that language models learn from."
     path = cache_home() / 'scores' / f"composed-{content_key('composed-1', asked.composed, vocabulary)}.npz"
@@ -407,30 +412,6 @@ def sample_score(
         logits = model.eval()(y[:, max(0, m - 256) : m + 1])[0, -1] / temperature
         y[0, m] = torch.as_tensor(rng.random(len(logits)), dtype=torch.float32) < torch.sigmoid(logits)
     return y[0].numpy().astype(np.uint8)
-
-# %% ../../nbs/53_language_models.ipynb #033f4207
-def plot_score(
-    score: np.ndarray,  # (M, K)
-    ax,
-    vocabulary=DRUMS3,
-    bar: int = 16,
-    start: int = 0,  # Tatum at which what is drawn begins
-):
-    "A score as filled squares, a lane for each drum, lines at the bars."
-    for k, drum in enumerate(as_vocabulary(vocabulary)):
-        at = np.flatnonzero(score[:, k])
-        ax.scatter(at, np.full(len(at), k), marker='s', s=16, color=COLORS[drum], lw=0)
-    for x in range(0, len(score) + 1, bar):
-        ax.axvline(x - 0.5, color='0.8', lw=0.7, zorder=0)
-    ax.set(
-        yticks=range(score.shape[1]),
-        yticklabels=as_vocabulary(vocabulary),
-        xlim=(-0.5, len(score) - 0.5),
-        ylim=(-0.6, score.shape[1] - 0.4),
-        xticks=range(0, len(score), bar),
-        xticklabels=range(1 + start // bar, 1 + start // bar + len(range(0, len(score), bar))),
-    )
-    return ax
 
 # %% ../../nbs/53_language_models.ipynb #6aa2b529
 def cross_validated_perplexity(

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+# %% ../../nbs/54_regularised_training.ipynb #6723edf4
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -35,6 +37,8 @@ from ..onsets import Onsets
 from ..peak_picking import PeakPicking, frames_of, pick_peaks
 from ..spectrograms import FPS
 from .crnn import TatumCRNN, tatum_activations, tatum_batch
+
+# %% ../../nbs/54_regularised_training.ipynb #8776db49
 from .grid import TatumGrid, quantise
 
 # %% ../../nbs/54_regularised_training.ipynb #c8c8b7d7
@@ -53,7 +57,7 @@ def transcription_loss(
 # %% ../../nbs/54_regularised_training.ipynb #fe5425dc
 TAU = 0.2  # temperature (Ishizuka et al. 2020)
 
-
+# %% ../../nbs/54_regularised_training.ipynb #2e187d37
 def gumbel_sigmoid(
     logits: torch.Tensor,  # Any shape
     tau: float = TAU,
@@ -107,7 +111,7 @@ def _draw(songs, lengths, size, batch, rng):  # (song, first place) of excerpts,
     chosen = rng.choice(len(songs), batch, p=lengths / lengths.sum())
     return [(songs[i], int(rng.integers(0, max(1, lengths[i] - size + 1)))) for i in chosen]
 
-
+# %% ../../nbs/54_regularised_training.ipynb #dc8e0308
 def _cut(grid, first, size):
     return TatumGrid(grid.times[first : first + size], grid.positions[first : first + size], grid.per_beat)
 
@@ -157,7 +161,7 @@ def tatum_counts(
 # %% ../../nbs/54_regularised_training.ipynb #28a3c548
 DELTA = 0.2  # threshold of both models (Ishizuka et al. 2020)
 
-
+# %% ../../nbs/54_regularised_training.ipynb #f374d228
 def score_songs(
     predict: Callable,  # A `TatumSong` to probabilities or a score (M, K)
     songs: list,
@@ -229,6 +233,9 @@ class TatumTraining(Steps):
         for k in ('alpha', 'gamma', 'past'):
             require(getattr(self, k) >= 0, f'tatum training: {k}={getattr(self, k)!r} must not be negative')
 
+# %% ../../nbs/54_regularised_training.ipynb #490b35e0
+WEIGHT_DECAY, EPSILON = 1e-4, 1e-9  # of AdamW (Ishizuka et al. 2020)
+
 # %% ../../nbs/54_regularised_training.ipynb #t4legs01
 class TatumSource:
     "Batches for `fit`, as many as lie between two validations, each time with random numbers of their own."
@@ -252,10 +259,7 @@ class TatumSource:
         for _ in range(len(self)):
             yield dict(self.draw(rng), generator=generator)
 
-# %% ../../nbs/54_regularised_training.ipynb #490b35e0
-WEIGHT_DECAY, EPSILON = 1e-4, 1e-9  # of AdamW (Ishizuka et al. 2020)
-
-
+# %% ../../nbs/54_regularised_training.ipynb #f1a5d381
 def tatum_method(loss: Callable, config: TatumTraining) -> tuple[TrainConfig, Method]:
     "What `fit` needs to know of a tatum training."
 
@@ -349,7 +353,7 @@ BASELINE_PICKING = PeakPicking(
 )  # w1 = w3 = w5 = 2, w2 = w4 = 0
 PAPER_PICKING = replace(BASELINE_PICKING, wait=3)  # the paper's rule of waiting is t − t_prev > 2
 
-
+# %% ../../nbs/54_regularised_training.ipynb #b7c4747b
 def frame_loss(
     logits: torch.Tensor,
     targets: torch.Tensor,  # (B, T, K)

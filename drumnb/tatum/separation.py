@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+# %% ../../nbs/55_separation.ipynb #948a741c
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -130,7 +132,7 @@ DEMUCS = {
     for module, name in (('htdemucs', 'HTDemucs'), ('hdemucs', 'HDemucs'), ('demucs', 'Demucs'))
 }
 
-
+# %% ../../nbs/55_separation.ipynb #19725c2d
 def _demucs(part):
     try:
         return importlib.import_module(f'demucs.{part}')
@@ -165,10 +167,7 @@ def load_demucs(
 
 # %% ../../nbs/55_separation.ipynb #f9acd970
 @torch.no_grad()
-def demucs_drums(
-    model: nn.Module,
-    audio: np.ndarray,  # (n,) at 44.1 kHz
-) -> np.ndarray:  # (n,) float32
+def demucs_drums(model: nn.Module, audio: np.ndarray) -> np.ndarray:  # (n,) at 44.1 kHz to (n,) float32
     "The drums of a recording."
     x = torch.as_tensor(np.asarray(audio, np.float32))
     level, spread = x.mean(), x.std().clamp(min=1e-8)
@@ -204,6 +203,13 @@ def weights_file(source: str) -> Path:
         )
     return found
 
+# %% ../../nbs/55_separation.ipynb #stem0001
+def _stem(track):
+    drums = track.stems().get('drums')
+    if drums is None:
+        raise DrumnbError(f"{track.dataset} {track.id}: it has no stem of drums; use 'openunmix' or 'demucs'")
+    return drums
+
 # %% ../../nbs/55_separation.ipynb #bb034107
 @lru_cache(maxsize=2)
 def _separator(source, path, content) -> Callable:
@@ -212,18 +218,12 @@ def _separator(source, path, content) -> Callable:
     return lambda audio: run(model, audio)
 
 # %% ../../nbs/55_separation.ipynb #82f512e2
-def separated_drums(
-    track: Track,
-    source: str = 'stem',  # 'stem', 'openunmix' or 'demucs'
-) -> np.ndarray:  # (n,) float32
+def separated_drums(track: Track, source: str = 'stem') -> np.ndarray:  # (n,) float32
     "The drums of a track from the source asked for."
     if source not in DRUM_SOURCES:
         raise DrumnbError(f"unknown source of drums {source!r}; choose one of {', '.join(DRUM_SOURCES)}")
     if source == 'stem':
-        drums = track.stems().get('drums')
-        if drums is None:
-            raise DrumnbError(f"{track.dataset} {track.id}: it has no stem of drums; use 'openunmix' or 'demucs'")
-        return drums
+        return _stem(track)
     path = weights_file(source)
     return _separator(source, path, file_fingerprint(path))(track.audio())
 

@@ -25,6 +25,8 @@ from .beats import beats_for
 from .grid import TatumGrid, clip_beats, grid_errors, quantise
 from .recipes import TatumExperiment
 from .regularised_training import TatumSong
+
+# %% ../../nbs/58_tatum_songs.ipynb #63a046f1
 from .separation import DRUM_SOURCES, separated_tracks
 
 # %% ../../nbs/58_tatum_songs.ipynb #664a1fc8
@@ -50,7 +52,7 @@ def _notes(t):  # what a track's alignment depends on
     found = {k: file_fingerprint(p) for k, p in t.files().items() if k in ('annotation', 'beats')}
     return found or t.fingerprint()
 
-
+# %% ../../nbs/58_tatum_songs.ipynb #2cd7f300
 def far_fractions(tracks: list, vocabulary) -> dict:  # id → fraction
     "The same for many tracks, from the cache when annotations have not changed."
     key = content_key('far-1', as_vocabulary(vocabulary), [(t.id, t.duration, _notes(t)) for t in tracks])
@@ -107,6 +109,29 @@ def choose_tracks(exp: TatumExperiment) -> dict:  # role → data set → tracks
     )
     return chosen
 
+# %% ../../nbs/58_tatum_songs.ipynb #parts001
+@patch(as_prop=True)
+def parts(self: TatumExperiment) -> tuple:
+    "What has to be prepared of each track."
+    wanted = dict.fromkeys(('mix', *self.data.train_parts, *self.data.test_parts))
+    return tuple(p for p in wanted if p in ('mix', 'drums'))
+
+
+@patch
+def prepared(self: TatumExperiment, role: str) -> list:  # of parts
+    return [self.parts]
+
+# %% ../../nbs/58_tatum_songs.ipynb #parts002
+@patch
+def sources(self: TatumExperiment) -> list:
+    "What a result depends on besides its tracks: nothing."
+    return []
+
+
+@patch
+def tracks(self: TatumExperiment) -> dict:  # role → data set → tracks
+    return choose_tracks(self)
+
 # %% ../../nbs/58_tatum_songs.ipynb #a44f830b
 class StoredFeatures:
     "The compressed and normalised features of a prepared track, read from disk slice by slice."
@@ -134,29 +159,6 @@ class StoredFeatures:
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self[:], dtype)
-
-# %% ../../nbs/58_tatum_songs.ipynb #parts001
-@patch(as_prop=True)
-def parts(self: TatumExperiment) -> tuple:
-    "What has to be prepared of each track."
-    wanted = dict.fromkeys(('mix', *self.data.train_parts, *self.data.test_parts))
-    return tuple(p for p in wanted if p in ('mix', 'drums'))
-
-
-@patch
-def prepared(self: TatumExperiment, role: str) -> list:  # of parts
-    return [self.parts]
-
-# %% ../../nbs/58_tatum_songs.ipynb #parts002
-@patch
-def sources(self: TatumExperiment) -> list:
-    "What a result depends on besides its tracks: nothing."
-    return []
-
-
-@patch
-def tracks(self: TatumExperiment) -> dict:  # role → data set → tracks
-    return choose_tracks(self)
 
 # %% ../../nbs/58_tatum_songs.ipynb #335a8475
 def part_store(exp: TatumExperiment, tracks: list, part: str) -> FrameStore:
