@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PICKING', 'HELD_OUT_MUSIC', 'AS_RECORDS', 'limited', 'tracks_for', 'all_tracks', 'need_pack', 'RunData',
-           'prepare_data', 'train_parts', 'absent_tracks', 'held_out', 'first_weights', 'begin_from', 'make_source',
-           'make_validate', 'store_activations', 'picked', 'validation_f1', 'train_model', 'decide_threshold',
-           'score_model', 'sampled_outputs', 'model_outputs', 'inference_speed', 'trained', 'keep_model',
-           'describe_run', 'excerpt']
+           'prepare_data', 'validation_store', 'train_parts', 'absent_tracks', 'held_out', 'first_weights',
+           'begin_from', 'make_source', 'make_validate', 'store_activations', 'picked', 'validation_f1', 'train_model',
+           'decide_threshold', 'score_model', 'sampled_outputs', 'model_outputs', 'inference_speed', 'trained',
+           'keep_model', 'describe_run', 'excerpt']
 
 # %% ../../nbs/46_experiment.ipynb #a3ced0a9
 import platform
@@ -186,7 +186,7 @@ def prepare_data(
     played = [Performance.of(t, exp.data.vocabulary) for t in joined['train']] if exp.sampling else ()
     return RunData(
         train,
-        held_out(exp, joined['validation']) if _real_kits(exp) else get(joined['validation']),
+        validation_store(exp, joined['validation']),
         {name: get(ts) for name, ts in chosen['test'].items()},
         data_fingerprint(chosen, exp),
         absent_tracks(exp),
@@ -200,6 +200,11 @@ def _prepared_store(exp, tracks, parts=('mix',)):
     )
     entries = [replace(e, onsets=e.onsets.reduce(exp.data.vocabulary)) for e in store.entries]
     return FrameStore(entries, store.spec, store.skipped)
+
+
+def validation_store(exp: Experiment, tracks: list) -> FrameStore:
+    "Tracks that choose epoch and threshold; performances become crops on held-out kits where training has recorded ones."
+    return held_out(exp, tracks) if _real_kits(exp) else _prepared_store(exp, tracks)
 
 
 def _real_kits(exp):

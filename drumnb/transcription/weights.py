@@ -22,7 +22,13 @@ import pandas as pd
 from .. import audio
 from ..core import DrumnbError, data_file, results_home, rng_for, runs_home, write_text
 from ..experiments.batches import Normaliser
-from ..experiments.experiment import PICKING, sampled_outputs, score_model, store_activations
+from drumnb.experiments.experiment import (
+    PICKING,
+    sampled_outputs,
+    score_model,
+    store_activations,
+    validation_store,
+)
 from ..experiments.features import FrameStore, prepare
 
 # %% ../../nbs/77_weights.ipynb #d64dd3a1
@@ -180,14 +186,13 @@ def refit(
     "Calibration and velocity of the shipped weights, and how good both are."
     spec, picking = exp.features.spec, PICKING
     normaliser = Normaliser.from_dict(meta['normaliser'])
-    stores = feature_stores(exp, 'validation').values()
-    everything = FrameStore([e for s in stores for e in s.entries], spec)
-    if not len(everything):
+    tracks = [t for found in present_tracks(exp, 'validation').values() for t in found]
+    if not tracks:
         raise DrumnbError(
             f'{exp.run}: its validation data are not here, so confidence cannot be fitted; '
             'ship from where it was trained'
         )
-    items = sampled_outputs(exp, model, normaliser, everything, 80)
+    items = sampled_outputs(exp, model, normaliser, validation_store(exp, tracks), 80)
     fitted = fit_outputs(items, spec, threshold, picking)
     evaluations = {'validation': cross_validate(items, spec, threshold, picking)}
     for name, store in tests.items():
@@ -309,9 +314,11 @@ def score_shipped(
     return rows, dict(calibration=calibration.to_dict(), velocity=velocity.to_dict(), judged=evaluations)
 
 # %% ../../nbs/77_weights.ipynb #1bf6b8aa
-def _clear(folder, kept):
+def _clear(folder, kept, start):
     for old in folder.glob('*.safetensors'):
-        if old != kept:
+        if old.stem == start:
+            old.with_suffix('.onnx').unlink(missing_ok=True)
+        elif old != kept:
             old.unlink()
             old.with_suffix('.json').unlink(missing_ok=True)
             old.with_suffix('.onnx').unlink(missing_ok=True)
@@ -325,7 +332,7 @@ def ship(
     level: bool = False,  # Choose the level of the input, and with it the threshold, on the validation tracks
     folder: str | Path | None = None,  # `drumnb/data/weights` by default
 ) -> Path:  # The weights; description, ONNX graph and CARD.md lie beside them
-    "Put the model of a run into the package, instead of the one before."
+    "Put the model of a run into the package; of those before it only what it was trained from stays."
     result, folder, levels = find_result(run), Path(folder or data_file('weights')), {}
     exp = experiment_of(result)
     trained, meta = load_model(model or runs_home() / result.study / result.run / 'model.safetensors')
@@ -343,7 +350,7 @@ def ship(
     card = model_card(card_facts(result, exp, path, rows, fitted['judged'], levels))
     shown = rows.query("protocol == 'onset' and window_ms == 50")
     write_text(folder / 'CARD.md', completed_card(card, path.stem, shown))
-    _clear(folder, path)
+    _clear(folder, path, exp.start)
     return path
 
 # %% ../../nbs/77_weights.ipynb #77renewx
