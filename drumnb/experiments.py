@@ -103,6 +103,11 @@ PROFILES = {
               'sampling': dict(kits='all', rattle=.7, sends=.15, real=.6, snares=.25, bare=.11, double=.04, pairs=.2, crashes=.1, floor=.05, distractors=.08),
               'augmentation': dict(gain=3., equaliser=3., roll=2, alone=.2, snr=[-10., 12.], together=.5, music=.6, drumless=.13, dense=.25, chain=.12),
               'windows': {**_ear['windows'], 'full_kit': True}, 'training': {**_ear['training'], 'learning_rate': 1.5e-3, 'checkpoint_steps': 250}},
+    'ear-2': {**(_ear := _recordings('all', 'all', 22, 500, 192)), 'init': 'drumnb-5', 'limit': dict(accompaniment='2 h'), 'validation': ('groove:dtd', 'synthetic'), 'test': ('synthetic:test=12,seconds=30',), 'study': 'ear',
+              'accompaniment': (*_ear['accompaniment'], 'music'),
+              'sampling': dict(kits='all', rattle=.7, sends=.15, real=.6, snares=.25, bare=.11, double=.04, pairs=.2, crashes=.1, floor=.05, distractors=.08),
+              'augmentation': dict(gain=3., equaliser=3., roll=2, alone=.2, snr=[-12., 12.], together=.5, music=.65, drumless=.12, dense=.35, chain=.12),
+              'windows': {**_ear['windows'], 'full_kit': True}, 'training': {**_ear['training'], 'learning_rate': 1.5e-3, 'checkpoint_steps': 250}},
     'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500, 192),
 }
 
