@@ -11,7 +11,7 @@ from drumnb.training import load_checkpoint
 sys.path.insert(0, '/work/main/scripts')
 from fetch_music import pieces_of, read
 torch.set_num_threads(1)
-exp = E.experiment('crnn', profile='ear-1', seed=1)
+exp = E.experiment(architecture='crnn', profile='ear-1', seed=1)
 model, normaliser = E.build_model(exp), E.initial(exp)[1]
 state, info = load_checkpoint(Path(sys.argv[1]))
 part = {k.removeprefix('average/'): v for k, v in state.items() if k.startswith('average/')}

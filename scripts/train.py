@@ -41,6 +41,6 @@ if __name__ == '__main__':
         if more: more.source = s
         return Ahead(s, more)
     E.make_source = make_source
-    exp = E.experiment('crnn', profile=profile, seed=seed)
+    exp = E.experiment(architecture='crnn', profile=profile, seed=seed)
     print(exp.run, flush=True)
     E.run_experiment(exp)
