@@ -105,6 +105,33 @@ def test_a_pickup_completes_the_lead_in():
     assert fm.lead_in(0.0, 0.5, 1, 4) == 0
 
 
+def test_a_pickup_is_a_short_first_bar_of_the_sheet_and_a_whole_one_of_the_performance(tmp_path):
+    times = [0.5, 0.75, *(1 + 0.5 * np.arange(16))]
+    p = performed(times, ['SD', 'SD', *['KD', 'HH', 'SD', 'HH'] * 4])
+    p = replace(p, score=make_score(p, np.c_[0.5 * np.arange(20), (np.arange(20) + 2) % 4 + 1]))
+    assert p.score.first_bar == 0
+    fm.write_quantised_midi(tmp_path / 'q.mid', p)
+    signs = [m for m in mido.MidiFile(tmp_path / 'q.mid').tracks[0] if m.type == 'time_signature']
+    assert [(m.numerator, m.denominator) for m in signs] == [(1, 4), (4, 4)]
+    assert bar_lines(tmp_path / 'q.mid')[1:5].tolist() == kicks(tmp_path / 'q.mid').tolist()  # bar 1 is the second
+    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    assert set(kicks(tmp_path / 'x.mid') // 8) <= set(bar_lines(tmp_path / 'x.mid') // 8)
+    assert np.abs(read_midi(tmp_path / 'x.mid').times - p.onsets.times).max() < 1e-3
+    track, at = mido.MidiFile(tmp_path / 'x.mid').tracks[0], 0
+    for m in track:
+        at += m.time
+        if m.type == 'marker':
+            assert m.text == 'bar 1' and abs(at - kicks(tmp_path / 'x.mid')[0]) <= 4
+
+
+def test_a_longer_first_bar_has_its_own_time_signature(tmp_path):
+    positions = [1, 2, 3, 4, 5, *[1, 2, 3, 4] * 4, 1]
+    p = performed(2 + 0.5 * np.arange(21), ['KD' if k == 1 else 'HH' for k in positions[:-1]])
+    p = replace(p, score=make_score(p, np.c_[2 + 0.5 * np.arange(22), positions]))
+    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    assert set(kicks(tmp_path / 'x.mid')) <= set(bar_lines(tmp_path / 'x.mid'))
+
+
 def test_without_a_score_there_are_seconds_and_no_bars(tmp_path):
     p = performed([0.313, 1.007, 59.9], ['KD', 'SD', 'HH'])
     fm.write_performance_midi(tmp_path / 'x.mid', p)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'MIDI_TICKS', 'FORMATS', 'SHEET_PACKAGES', 'FREE', 'SOUND', 'write_table', 'read_transcription',
-           'write_score_table', 'quarters', 'lead_in', 'MidiBars', 'tempo_events', 'midi_bars', 'pitches_of',
-           'note_events', 'grid_events', 'write_performance_midi', 'write_quantised_midi', 'score_rows',
+           'write_score_table', 'quarters', 'lead_in', 'MidiBars', 'tempo_events', 'midi_bars', 'grid_bars',
+           'pitches_of', 'note_events', 'grid_events', 'write_performance_midi', 'write_quantised_midi', 'score_rows',
            'write_transcription_jams', 'as_formats', 'write_formats', 'job_key', 'is_done', 'transcribe_file',
            'check_writable', 'refused_names', 'find_recordings', 'transcribe_each', 'transcribe_files', 'beat_rows',
            'read_corrected', 'render', 'compare']
@@ -141,40 +141,54 @@ def tempo_events(
     return events, np.array(real)
 
 # %% ../../nbs/75_formats.ipynb #75a0c09e
-def _signs(bars, meters, lead):  # (tick, message) of time signatures, and of a marker at the first bar
-    out, before = [(bars[0], mido.MetaMessage('marker', text='bar 1'))] if lead else [], None
-    for tick, meter in zip([0, *bars[1:]], meters):
+def _signs(bars, meters, one):  # Ticks and time signatures of bars; the tick of bar 1, None for no marker
+    "Time signatures where they change, and a marker at the bar that has number 1 on the sheet."
+    out = [] if one is None else [(one, mido.MetaMessage('marker', text='bar 1'))]
+    for tick, meter, before in zip(bars, meters, [None, *meters]):
         if meter != before:
             clocks = 36 if meter[1] == 8 and meter[0] % 3 == 0 else 96 // meter[1]
             sign = dict(numerator=meter[0], denominator=meter[1], clocks_per_click=clocks)
             out.append((tick, mido.MetaMessage('time_signature', **sign)))
-            before = meter
     return out
 
 # %% ../../nbs/75_formats.ipynb #75a0c05e
 def midi_bars(
     score: Score | None,  # None: 120 beats a minute and no bars
     ticks_per_beat: int,
-    quantised: bool = False,  # Bar 1 on the first tick, one tempo a bar
 ) -> MidiBars:
-    "Beats, tempi and time signatures of the MIDI file of a score."
+    "Beats, tempi and time signatures of the MIDI file of a performance; it begins with the recording."
     if score is None:
-        return MidiBars(
-            np.array([0, ticks_per_beat]), np.array([0, 0.5]), [(0, mido.MetaMessage('set_tempo', tempo=500_000))]
-        )
+        tempo = (0, mido.MetaMessage('set_tempo', tempo=500_000))
+        return MidiBars(np.array([0, ticks_per_beat]), np.array([0, 0.5]), [tempo])
     places, opens, meters = quarters(score)
-    seconds = np.maximum(score.beats[:, 0], 5e-4 * np.arange(len(places)))  # the file begins with the recording
+    seconds = np.maximum(score.beats[:, 0], 5e-4 * np.arange(len(places)))
     usual = max(meters, key=meters.count)
     quarter = float(np.median(np.diff(score.beats[:, 0]) / np.diff(places)))
-    lead = 0.0 if quantised else lead_in(seconds[0], quarter, 4 * meters[0][0] / meters[0][1], 4 * usual[0] / usual[1])
+    first, most = (4 * n / unit for n, unit in (meters[0], usual))
+    lead = lead_in(seconds[0], quarter, first, most)
     if lead:
-        seconds, places, opens = np.r_[0, seconds], np.r_[0, lead + places], opens + 1
-        meters[0] = usual
+        seconds, places, opens = np.r_[0, seconds], np.r_[0, lead + places], np.r_[0, opens + 1]
+        meters = [usual, usual if first < most else meters[0], *meters[1:]]
     ticks = np.rint(places * ticks_per_beat).astype(int)
-    if quantised:
-        seconds = np.interp(ticks, ticks[np.r_[opens, -1]], seconds[np.r_[opens, -1]])
-    tempi, real = tempo_events(seconds - (0 if lead else seconds[0]), ticks, ticks_per_beat)
-    return MidiBars(ticks, real + (0 if lead else seconds[0]), tempi + _signs(ticks[opens].tolist(), meters, lead))
+    tempi, real = tempo_events(seconds - seconds[0], ticks, ticks_per_beat)
+    bars = ticks[opens].tolist()
+    return MidiBars(ticks, real + seconds[0], tempi + _signs(bars, meters, bars[bool(lead) + bool(score.pickup)]))
+
+
+def grid_bars(
+    score: Score,
+    ticks_per_beat: int,
+) -> MidiBars:
+    "The same of the sheet: its first bar on the first tick, a pick-up as a short one, one tempo a bar."
+    places, opens, meters = quarters(score)
+    out, k = score.pickup, int(score.bar_beats(0))  # beats that are left out, of the first bar
+    ticks = np.rint((places - places[out]) * ticks_per_beat).astype(int)
+    if out:
+        meters[0] = (meters[0][0] * (k - out) // k, meters[0][1])
+    bars = np.r_[0, ticks[opens[1:]]]
+    edges, seconds = np.r_[bars, ticks[-1]], score.beats[np.r_[out, opens[1:], -1], 0]
+    tempi, real = tempo_events(seconds - seconds[0], edges, ticks_per_beat)
+    return MidiBars(ticks, np.interp(ticks, edges, real), tempi + _signs(bars.tolist(), meters, None))
 
 # %% ../../nbs/75_formats.ipynb #63b8f081
 def pitches_of(transcription: Transcription, source: str = 'gm') -> list[int]:  # A pitch of the map for each onset
@@ -237,8 +251,12 @@ def write_performance_midi(
     source: str = 'gm',  # The map of the pitches: a name of `drums.drum_maps`, or the path of a map
 ):
     "MIDI on channel 10 that opens in bars: tempi and time signatures of the score, velocities as played."
-    clock = midi_bars(score_of(transcription, path) if quantised else transcription.score, ticks_per_beat, quantised)
-    notes = (grid_events if quantised else note_events)(transcription, clock, source)
+    if quantised:
+        clock = grid_bars(score_of(transcription, path), ticks_per_beat)
+        notes = grid_events(transcription, clock, source)
+    else:
+        clock = midi_bars(transcription.score, ticks_per_beat)
+        notes = note_events(transcription, clock, source)
     midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_beat, tracks=[_track(notes, clock.events)])
     with atomic_path(path) as tmp:
         midi.save(tmp)
