@@ -257,7 +257,7 @@ def _rows(source):
         return {p: (a, _class5(a)) for p, a in (known or read_map(source)).items()}
     return {str(label): (art, c) for s, label, art, c in DRUM_TABLE if s == source}
 
-
+# %% ../nbs/04_drums.ipynb #ae1f8adc
 def _row(label, source):
     rows, key = _rows(source), str(label).strip()
     if source == 'enst':
@@ -296,7 +296,7 @@ def read_map(
             rows = [c[:2] for c in cells if len(c) > 1 and c[0].isdigit()]
         return {str(int(pitch)): _as_articulation(str(name).strip(), path) for pitch, name in rows}
 
-
+# %% ../nbs/04_drums.ipynb #09d1e5ab
 def _as_articulation(name, path):
     if name in ARTICULATIONS:
         return name

@@ -369,7 +369,7 @@ def read_onset_table(
     onsets = Onsets.make(*list(zip(*got))[:3], vocabulary) if got else Onsets.empty(vocabulary)
     return onsets, np.array([g[3] for g in got], np.float32)
 
-
+# %% ../nbs/06_onset_files.ipynb #dca06242
 def _table_row(row, path, n, vocabulary):
     if None in row:
         raise DrumnbError(f'{path}, line {n}: {len(row) - 1 + len(row[None])} fields; expected {len(row) - 1}')
@@ -380,7 +380,7 @@ def _table_row(row, path, n, vocabulary):
     loud, sure = (_number(row.get(name) or '1', path, n, 0, 1) for name in ('velocity', 'confidence'))
     return _number(row['onset_s'] or '', path, n), drum, loud, sure
 
-
+# %% ../nbs/06_onset_files.ipynb #ec531674
 def read_csv(path: str | Path, vocabulary=DRUMS5) -> Onsets:
     "Read a table with the columns onset_s, drum and, if there, velocity."
     return read_onset_table(path, vocabulary)[0]

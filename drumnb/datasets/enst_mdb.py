@@ -94,7 +94,7 @@ class MDBDrums(Dataset):
 def load_stems(self: MDBDrums, track):
     return dict(drums=self.load_audio(track)) if self.options['audio'] == 'drum_only' else {}
 
-
+# %% ../../nbs/33_enst_mdb.ipynb #c9a73ecb
 @patch
 def _folded(self: MDBDrums, rows):
     "The songs that may be trained on and whose audio is here, dealt into folds."
@@ -170,7 +170,7 @@ def load_stems(self: ENSTDrums, track):
 def load_audio(self: ENSTDrums, track):
     return sum(self.load_stems(track).values())
 
-
+# %% ../../nbs/33_enst_mdb.ipynb #543fcadd
 @patch
 def load_onsets(self: ENSTDrums, track, vocabulary=DRUMS5):
     return read_labels(self.files(track)['annotation'], 'enst', vocabulary)

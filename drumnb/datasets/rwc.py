@@ -265,7 +265,7 @@ def make_index(self: RWCPopular):
     splits = [{0: 'test', 1: 'validation'}.get(int(p), 'train') if role == 'by_fold' else role for p in place]
     return [self._row(r, split) for r, split in zip(pieces.itertuples(), splits)]
 
-
+# %% ../../nbs/38_rwc.ipynb #0f61efe1
 @patch
 def _row(self: RWCPopular, r, split):
     "The track of a piece."

@@ -112,7 +112,7 @@ def load_stems(self: SADTP, track):
     rest = accompaniment(metronome(bpm, '4/4', seconds + 8 * 60 / bpm), '4/4', seconds, rng, 'test')
     return mix_stems(drums, rest, rng_for(*stream, 'balance').uniform(*BALANCE))
 
-
+# %% ../../nbs/37_sadtp.ipynb #5779df0e
 @patch
 def load_audio(self: SADTP, track):
     if self.options['render'] == 'recordings':

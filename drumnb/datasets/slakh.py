@@ -31,7 +31,7 @@ def _stems_about(path):
         stems = yaml.load(Path(path).read_text(encoding='utf-8'), _Loader)['stems']
         return {str(name): dict(about) for name, about in sorted(stems.items())}
 
-
+# %% ../../nbs/35_slakh.ipynb #2d5011b4
 def read_stems(
     path: str | Path,  # metadata.yaml of a track
 ) -> dict:  # Name, such as S00 → is it drums; stems that were not rendered are left out
@@ -168,7 +168,7 @@ def load_audio(self: Slakh, track):
     drums_only = self.options['audio'] == 'drums'
     return self.load_stems(track)['drums'] if drums_only else audio.load(self.files(track)['audio'])
 
-
+# %% ../../nbs/35_slakh.ipynb #7ff3dc8c
 @patch
 def load_hits(self: Slakh, track):
     hits, about = Hits.make([], []), _stems_about(self.folder(track) / 'metadata.yaml')
@@ -179,7 +179,7 @@ def load_hits(self: Slakh, track):
             hits = hits.merge(as_written(found, plugin))
     return hits
 
-
+# %% ../../nbs/35_slakh.ipynb #0aae672f
 @patch
 def load_onsets(self: Slakh, track, vocabulary=DRUMS5):
     return self.load_hits(track).onsets(vocabulary).distinct(SAME_STROKE)

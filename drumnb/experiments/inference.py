@@ -140,7 +140,7 @@ def _laid_out(pairs, least, picking, gap=10.0):
     peaks = [(_joined(ests, k, 'times'), _joined(ests, k, 'velocities')) for k in drums]
     return [_joined(refs, k, 'times') for k in drums], peaks, vocabulary
 
-
+# %% ../../nbs/43_inference.ipynb #a347ac55
 def _joined(tracks, k, what):
     return np.concatenate([getattr(o, what)[o.drums == k] for o in tracks])
 
@@ -160,7 +160,7 @@ def choose_threshold(
     curve = pd.DataFrame({name: 2 * p.tp / (2 * p.tp + p.fp + p.fn).clip(lower=1) for name, p in parts.items()})
     return (tuple(_highest(curve[d]) for d in drums) if per_drum else _highest(curve.micro)), curve
 
-
+# %% ../../nbs/43_inference.ipynb #349cf5ba
 def _highest(f):
     "The threshold of the highest F1; the middle one of equals."
     top = f.index[f >= f.max() - 1e-12]
@@ -274,7 +274,7 @@ def reliability(
     table = pd.DataFrame(dict(confidence=confidence, accuracy=true, n=1))
     return table.groupby(where).agg(dict(confidence='mean', accuracy='mean', n='sum')).reset_index(drop=True)
 
-
+# %% ../../nbs/43_inference.ipynb #51a154d8
 def calibration_error(confidence, true, bins: int = 10) -> float:
     "Expected calibration error: the mean gap between confidence and accuracy, over notes."
     table = reliability(confidence, true, bins)
@@ -308,7 +308,7 @@ def onset_levels(
             out[mine] = level - np.percentile(level, USUAL_LEVEL.get(drum, 50))
     return out
 
-
+# %% ../../nbs/43_inference.ipynb #0a74213f
 def _rises(energy, frames):
     "Rise of the energy (T,) at some frames, in dB."
     after, before = (

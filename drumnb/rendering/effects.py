@@ -184,7 +184,7 @@ def lingering(energy: np.ndarray, keep: float) -> np.ndarray:  # (frames, bands)
     "What was heard before, fading from frame to frame and in all as strong."
     return smooth(np.pad(energy, ((1, 0), (0, 0)))[:-1], keep)
 
-
+# %% ../../nbs/12_effects.ipynb #a557f4fe
 def room_bands(
     energy: np.ndarray,  # (n, bands)
     rng: np.random.Generator,

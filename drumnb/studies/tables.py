@@ -289,7 +289,7 @@ def peer_rows() -> dict[str, pd.DataFrame]:  # system and version → counts
     found = [pd.read_csv(p) for p in sorted((results_home() / 'peers').glob('*.csv'))]
     return {f"{t['system'][0]} {t['version'][0]}": t for t in found if len(t)}
 
-
+# %% ../../nbs/60_tables.ipynb #7c9fefb8
 def beside_peers(
     ours: dict,  # Name → counts of one test set
     test: str = 'MDB Drums',  # Collection whose published figures stand below

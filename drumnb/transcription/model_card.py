@@ -42,7 +42,7 @@ def file_digest(path: Path) -> str:
             h.update(hashlib.file_digest(file, 'sha256').digest())
     return h.hexdigest()[:16]
 
-
+# %% ../../nbs/76_model_card.ipynb #6c1f71a2
 def stated_licence(path: Path) -> str | None:
     "The licence in a kit's drumkit.xml."
     with contextlib.suppress(OSError):
@@ -128,7 +128,7 @@ def _score_row(rows, precision, recall, f1):
     support = rows.tp.sum() + rows.fn.sum()
     return dict(onsets=support, precision=precision, recall=recall, f1=f1, low=low, high=high)
 
-
+# %% ../../nbs/76_model_card.ipynb #fe8d700c
 def drum_scores(
     rows: pd.DataFrame,  # Of one test set, protocol and window
 ) -> pd.DataFrame:  # drum, onsets (annotated), precision, recall, f1, low, high; the last row is all drums
@@ -297,7 +297,7 @@ def stress_section(name: str) -> list[str]:  # Paragraphs; none without rows of 
             return [ABOUT_STRESS, card_table(table.reset_index())]
     return []
 
-
+# %% ../../nbs/76_model_card.ipynb #ba78db02
 def looks_section() -> list[str]:  # Paragraphs
     "Every look at a test set that was logged."
     path = results_home() / 'test_looks.csv'
@@ -333,7 +333,7 @@ def peers_section(
     table = beside_peers(ours).fillna(np.nan)
     return [ABOUT_PEERS, card_table(table.reset_index(), 2).replace('nan', '')]
 
-
+# %% ../../nbs/76_model_card.ipynb #dda0e754
 def completed_card(
     card: str,
     name: str,  # Of the weights

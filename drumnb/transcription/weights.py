@@ -268,7 +268,7 @@ def shipping_facts(path: Path) -> dict[str, str]:
         'speed': f'{file_speed(path):.0f} times real time from WAV to CSV, one thread of {processor()}',
     }
 
-
+# %% ../../nbs/77_weights.ipynb #14e1f5af
 def level_facts(rms: float, levels: dict) -> dict[str, str]:
     "What the card says of a level that was chosen."
     tried = ', '.join(f'{db:+.0f} dB {f1:.3f}' for db, f1 in levels.items())
