@@ -242,7 +242,7 @@ def _transcribe(args):
 
     files = find_recordings(args.files)
     jobs = args.jobs or _default_jobs(len(files))
-    options = (args.formats, args.model, args.beats, args.meter, jobs, args.force, args.address, args.map)
+    options = (args.formats, args.model, args.beats, args.meter, jobs, args.force, args.address, args.map, args.kit)
     done, failed = 0, []
     for file, status, message in transcribe_each(files, args.out, *options):
         bad = status == 'failed'
@@ -412,6 +412,8 @@ def _add_transcribe(c):
         'pitches of MIDI files: gm, td11, td17, td27, alesis, dtx, ezdrummer, superior, addictive, ssd, or a table'
     )
     c.add_argument('--map', default='gm', metavar='MAP', help=f'{pitches} (CSV or YAML of pitch and articulation)')
+    kit = "5 classes, or full: also how each drum is struck, in the table's column `articulation`; 5 by default"
+    c.add_argument('--kit', choices=('5', 'full'), default='5', help=kit)
     model = 'a model.onnx, or a model.safetensors for PyTorch; the weights that came with drumnb by default'
     c.add_argument('--model', metavar='PATH', help=model)
 

@@ -111,3 +111,28 @@ def test_a_new_file_under_the_same_name_is_read_again(tmp_path):
     a = tr.load_transcriber(save_model(tmp_path / 'm', make_model('rnn'), features='log', threshold=0.5))
     b = tr.load_transcriber(save_model(tmp_path / 'm', make_model('rnn', seed=1), features='log', threshold=0.6))
     assert a.threshold == 0.5 and b.threshold == 0.6 and a.key != b.key
+
+
+def test_the_full_kit_is_written_when_asked_for(tmp_path):
+    "The onsets are the same; only what is asked for has the column, and a second call with another kit is new work."
+    import numpy as np
+
+    from drumnb import audio
+    from drumnb.cli import main
+    from drumnb.core import rng_for
+    from drumnb.drums import DRUMS5, FULL_KIT, reduce_drum
+    from drumnb.models.registry import make_model, save_model
+    from drumnb.spectrograms import LogSpec
+
+    about = dict(features=LogSpec(mul=3, rms=0.1).to_dict(), vocabulary=list(DRUMS5), threshold=0.45)
+    weights = save_model(tmp_path / 'full', make_model('rnn', n_drums=5 + len(FULL_KIT)), **about)
+    audio.save(tmp_path / 'song.wav', rng_for('full').normal(0, 0.1, 3 * audio.SAMPLE_RATE).astype(np.float32))
+    command = ['transcribe', str(tmp_path / 'song.wav'), '--model', str(weights), '--out', str(tmp_path), '-f', 'csv']
+    tables = []
+    for kit in ([], ['--kit', 'full']):
+        assert main([*command, '--beats', 'bpm=120', *kit]) == 0
+        tables.append([line.split(',') for line in (tmp_path / 'song.csv').read_text().splitlines()])
+    five, full = tables
+    assert five[0] == ['onset_s', 'drum', 'velocity', 'confidence'] and full[0] == [*five[0], 'articulation']
+    assert [row[:4] for row in full] == five and len(five) > 1
+    assert all(reduce_drum(row[4], DRUMS5) == row[1] for row in full[1:])

@@ -48,7 +48,7 @@ from ..onsets import Onsets
 from ..tatum.beats import import_madmom
 from .meter import beats_of_file, beats_per_bar, find_beats
 from .score import Score, score_of, transcribe
-from .transcribe import Transcriber, Transcription, load_transcriber
+from .transcribe import KITS, Transcriber, Transcription, load_transcriber
 
 # %% ../../nbs/75_formats.ipynb #b68b1c39
 def write_table(path: str | Path, transcription: Transcription):
@@ -350,7 +350,9 @@ def write_formats(
     return files
 
 # %% ../../nbs/75_formats.ipynb #74f3c3f0
-def job_key(path: str | Path, transcriber: Transcriber, formats, beats, meter: str, midi_map: str = 'gm') -> str:
+def job_key(
+    path: str | Path, transcriber: Transcriber, formats, beats, meter: str, midi_map: str = 'gm', kit: str = '5'
+) -> str:
     "A key of everything that decides the results of a file: recording, weights, options."
     s = Path(path).stat()
     tapped = Path(beats).stat().st_mtime_ns if beats and Path(str(beats)).is_file() else 0
@@ -363,6 +365,7 @@ def job_key(path: str | Path, transcriber: Transcriber, formats, beats, meter: s
         tapped,
         meter,
         *([] if midi_map == 'gm' else [midi_map]),
+        *([] if kit == '5' else [('kit', kit)]),
     )
 
 
@@ -385,14 +388,14 @@ def is_done(
     return same and all((out / f'{stem}{FORMATS[f][0]}').exists() for f in formats)
 
 # %% ../../nbs/75_formats.ipynb #9590853f
-def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='gm'):
+def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='gm', kit='5'):
     transcriber = load_transcriber(model)
     if not path.exists():
         raise DrumnbError(f'{path}: no such file; check the path')
-    key = job_key(path, transcriber, formats, beats, meter, midi_map)
+    key = job_key(path, transcriber, formats, beats, meter, midi_map, kit)
     if not force and is_done(out, path.stem, key, formats):
         return 'skipped', 'done before'
-    result = transcribe(path, transcriber, beats, meter)
+    result = transcribe(path, transcriber, beats, meter, kit)
     write_formats(result, out / path.stem, formats, midi_map)
     made = dict(key=key, model=transcriber.name, formats=list(formats), onsets=len(result))
     write_json(_marker(out, path.stem), made)
@@ -410,10 +413,11 @@ def transcribe_file(
     meter: str = '4/4',
     force: bool = False,
     midi_map: str = 'gm',
+    kit: str = '5',
 ) -> tuple[str, str]:  # status, message
     "Transcribe one file into a folder: 'done', 'skipped' when it was done before, or 'failed' with the reason."
     try:
-        return _transcribe_file(Path(path), Path(out), formats, model, beats, meter, force, midi_map)
+        return _transcribe_file(Path(path), Path(out), formats, model, beats, meter, force, midi_map, kit)
     except DrumnbError as e:
         return 'failed', str(e)
     except Exception as e:  # one strange file must not end a batch
@@ -515,13 +519,16 @@ def transcribe_each(
     force: bool = False,  # Also those that were done before
     address: str | None = None,  # Of a Ray cluster that does the work
     midi_map: str = 'gm',  # As for `write_formats`
+    kit: str = '5',  # As for `transcribe`
 ) -> Iterator[tuple[Path, str, str]]:  # file, status (done, skipped, failed), message; as they come
     "Transcribe many files; a bad one does not stop the others, and the same call goes on after an interruption."
     files, out, formats = find_recordings(files), Path(out).absolute(), as_formats(formats)
     _check_options(beats, meter, model, midi_map)
+    require(kit in KITS, f"kit={kit!r}: expected '5' or 'full'")
     check_writable(out)
     model = model if model is None or isinstance(model, Transcriber) else Path(model).absolute()
-    options = dict(out=out, formats=formats, model=model, beats=beats, meter=meter, force=force, midi_map=midi_map)
+    options = dict(out=out, formats=formats, model=model, beats=beats, meter=meter, force=force)
+    options |= dict(midi_map=midi_map, kit=kit)
     refused = refused_names(files, formats)
     todo = [f for f in files if f not in refused]
     with progress(total=len(todo), desc='transcribing') as bar:

@@ -355,9 +355,10 @@ def transcribe(
     model=None,  # Path of a model; the shipped weights by default
     beats=None,  # None (from the onsets), 'madmom', 'bpm=120', a file, or (n, 2) seconds and positions
     meter: str = '4/4',  # Time signature, when the beats carry no bar positions
+    kit: str = '5',  # '5' classes, or 'full': also how each onset is struck
 ) -> Transcription:
     "A song in, the drum part out: performance and score."
-    performance = transcribe_performance(path, model)
+    performance = transcribe_performance(path, model, kit)
     return replace(performance, score=make_score(performance, find_beats(beats, performance, meter), meter))
 
 # %% ../../nbs/72_score.ipynb #74e1a908
