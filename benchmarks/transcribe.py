@@ -6,6 +6,7 @@
 
 Without a model and without shipped weights, networks of the default shape with random weights are timed: they cost what
 trained ones cost.
+The column `ratio` compares the processor time with that of the first model on the same file, in the same run.
 The row `four times` is a network with about four times the work of the default, to show how much room there is for a
 larger one.
 """
@@ -52,26 +53,24 @@ def models(folder: Path, given: str | None) -> dict:
     "Name to path of weights."
     from drumnb.models.registry import load_model, make_model, save_model
     from drumnb.spectrograms import LogSpec
-    from drumnb.transcription.transcribe import shipped_weights
+    from drumnb.transcription.transcribe import shipped_graph, shipped_weights
 
     meta = dict(features=LogSpec(mul=3, rms=0.1).to_dict(), threshold=0.35)
     found = {n: save_model(folder / n.replace(' ', '-'), make_model('crnn', **c), **meta) for n, c in SIZES.items()}
     trained = Path(given) if given else (shipped_weights() or [None])[-1]
     if trained:
         load_model(trained)
-        found = {trained.stem: trained, **found}
+        graph = {f'{trained.stem}, ONNX Runtime': g} if (g := shipped_graph(trained)) != trained else {}
+        found = {**graph, f'{trained.stem}, PyTorch': trained, **found}
     return found
 
 
 def child(path: str, model: str):
     "The whole of a user's wait but the imports: read, transcribe, score, write."
-    import torch
-
     from drumnb.core import DrumnbError
     from drumnb.transcription.formats import transcribe_file
     from drumnb.transcription.transcribe import load_transcriber
 
-    torch.set_num_threads(1)
     load_transcriber(model)
     with tempfile.TemporaryDirectory() as out:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -85,6 +84,19 @@ def child(path: str, model: str):
             dict(wall=wall, cpu=cpu, rows=rows, peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         )
     )
+
+
+def cold(path: Path, model: Path, repeats: int = 3) -> float:
+    "Processor seconds of the whole command, imports included, from a song of ten seconds to its table."
+    code = f"from drumnb.cli import main; main(['transcribe', {str(path)!r}, '-o', {str(path.parent / 'cold')!r}, "
+    code += f"'-f', 'csv', '--force', '--model', {str(model)!r}])"
+    times = []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(times)
 
 
 def measure(path: Path, model: Path, repeats: int) -> dict:
@@ -121,10 +133,13 @@ def main():
         return child(*args.child)
     import soundfile
 
-    rows = []
+    rows, reference = [], {}  # file → processor seconds of the first model
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         known = models(scratch, args.model)
+        write_song(scratch / 'ten.wav', 10)
+        for name, model in list(known.items())[:2]:
+            print(f'cold, 10 s: {cold(scratch / "ten.wav", model):.2f} processor seconds with {name}', flush=True)
         for minutes in args.minutes:
             song = scratch / f'{minutes:g}.wav'
             write_song(song, 60 * minutes)
@@ -151,6 +166,7 @@ def main():
                         processor_seconds=round(r['cpu'], 2),
                         peak_mib=round(r['peak_mib']),
                         onsets=r['rows'],
+                        ratio=round(r['cpu'] and reference.setdefault(file, r['cpu']) / r['cpu'], 2),
                     )
                 )
             song.unlink()

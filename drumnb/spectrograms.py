@@ -276,7 +276,10 @@ def stream_features(
         buffer = np.concatenate([buffer, x])
         compute((n - N_FFT // 2) // HOP + 1)
     compute(n_frames(n))
-    out = np.concatenate(parts)
+    out, at = np.empty((n_frames(n), spec.n_bins), np.float32), 0
+    for i, part in enumerate(parts):  # each is freed as it is copied: an hour lies in memory once
+        out[at : at + len(part)], parts[i] = part, None
+        at += len(part)
     if spec.rms is not None:
         out *= np.float32(level_gain(spec.rms, float(np.sqrt(square / n))))
     return out, n / SAMPLE_RATE

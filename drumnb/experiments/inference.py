@@ -325,10 +325,16 @@ def onset_levels(
         mine = np.flatnonzero(onsets.drums == d)
         if len(mine):
             low, high = ONSET_BANDS.get(drum, (100, 16000))
-            bands = linear[:, (spec.frequencies >= low) & (spec.frequencies < high)]
-            level = _rises(np.square(bands, dtype=np.float64).mean(1), frames_of(onsets.times[mine]))
+            bands = (spec.frequencies >= low) & (spec.frequencies < high)
+            level = _rises(_energy(linear, bands), frames_of(onsets.times[mine]))
             out[mine] = level - np.percentile(level, USUAL_LEVEL.get(drum, 50))
     return out
+
+
+def _energy(linear, bands, step=1 << 14):
+    "Mean energy of some bands (T,), a few minutes at a time."
+    parts = (linear[i : i + step, bands] for i in range(0, len(linear), step))
+    return np.concatenate([np.square(part, dtype=np.float64).mean(1) for part in parts])
 
 # %% ../../nbs/43_inference.ipynb #0a74213f
 def _rises(energy, frames):
