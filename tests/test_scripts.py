@@ -111,3 +111,27 @@ def test_a_run_is_renewed_to_the_settings_of_today_and_keeps_its_key(tmp_path):
     assert json.loads(run.read_text()) == now
     line = keys.read_text().splitlines()[1]
     assert line.endswith(',1b06a6a86c3c') and line in (ROOT / 'drumnb/data/run_keys.csv').read_text().splitlines()
+
+
+def test_the_full_kit_is_scored_on_subclasses(tmp_path, monkeypatch, isolated, capsys):
+    "A row for each articulation of each track; what the fixture annotates and no network finds is missed."
+    import pandas as pd
+
+    from drumnb.core import results_home
+    from drumnb.datasets.registry import write_fixture
+    from drumnb.drums import DRUMS5, FULL_KIT
+    from drumnb.experiments.results import COLUMNS
+    from drumnb.models.registry import make_model, save_model
+    from drumnb.spectrograms import LogSpec
+
+    home = write_fixture('mdb', tmp_path, seconds=0.5)
+    monkeypatch.setenv('DRUMNB_DATA', str(home.parent))
+    about = dict(features=LogSpec(mul=3, rms=0.1).to_dict(), vocabulary=list(DRUMS5), threshold=0.99)
+    weights = save_model(tmp_path / 'toy', make_model('rnn', n_drums=5 + len(FULL_KIT)), **about)
+    assert load('score_full_kit').main([str(weights)]) == 0
+    rows = pd.read_csv(results_home() / 'full_kit' / 'toy.csv')
+    assert list(rows) == COLUMNS and set(rows.drum) == set(FULL_KIT)
+    assert set(rows.test) == {'mdb:drum_only', 'mdb:full_mix'}
+    assert rows.tp.sum() == 0 < rows.fn.sum() and 'micro F1 0.000' in capsys.readouterr().out
+    five = save_model(tmp_path / 'five', make_model('rnn'), **about)
+    assert load('score_full_kit').main([str(five)]) == 2 and 'five classes only' in capsys.readouterr().err

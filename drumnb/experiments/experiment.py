@@ -203,7 +203,7 @@ def _prepared_store(exp, tracks, parts=('mix',)):
 
 
 def validation_store(exp: Experiment, tracks: list) -> FrameStore:
-    "Tracks that choose epoch and threshold; performances become crops on held-out kits where training has recorded ones."
+    "Tracks that choose epoch and threshold; crops on held-out kits where training has recorded ones."
     return held_out(exp, tracks) if _real_kits(exp) else _prepared_store(exp, tracks)
 
 
