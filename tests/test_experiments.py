@@ -205,7 +205,7 @@ def test_recipes_make_the_runs_that_name_them():
 
 def test_settings_that_came_later_leave_earlier_runs_their_names():
     "A long run that is committed would be asked for by the same name today; with an effect it is another run."
-    earlier = experiment('shipped', seed=1, epochs=18, model=dict(hidden=144))
+    earlier = experiment('crnn192-bleed-22ep', seed=1, epochs=18, model=dict(hidden=144))
     assert (RESULTS / 'recordings' / f'{earlier.run}.json').exists()
     assert replace(earlier, sampling=Drums('every', 0.7, effects=0.35)).key != earlier.key
 
@@ -214,7 +214,7 @@ def test_the_recipe_shipped_is_what_ships():
     from drumnb.models.registry import load_model
     from drumnb.transcription.transcribe import shipped_weights
 
-    assert load_model(shipped_weights()[-1])[1]['run'] == experiment('shipped', seed=2).run
+    assert load_model(shipped_weights()[-1])[1]['run'] == experiment('shipped', seed=1).run
 
 
 @given(

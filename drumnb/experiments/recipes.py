@@ -357,7 +357,6 @@ def ear(epochs: int, **augmentation) -> dict:
         start='drumnb-5',
         accompaniment=base['accompaniment'] + '+music',
         validation='groove:dtd+synthetic',
-        test='synthetic:test=12,seconds=30',
         study='ear',
         sampling=dict(effects=0.15, **pack),
         augmentation=harder | augmentation,
@@ -387,7 +386,7 @@ RECIPES |= {
 ALIASES = {
     'recordings': 'crnn96-bleed-8ep',
     'recordings-computed': 'crnn96-computed-bleed-8ep',
-    'shipped': 'crnn192-bleed-22ep',
+    'shipped': 'ear-2',
 }
 
 # %% ../../nbs/44_recipes.ipynb #1131b914
