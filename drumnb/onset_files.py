@@ -480,9 +480,10 @@ def _cells(line):
 # %% ../nbs/06_onset_files.ipynb #96e0328d
 def _seconds_of(text):
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         return None
+    return seconds if np.isfinite(seconds) else None
 
 # %% ../nbs/06_onset_files.ipynb #f2a6d05e
 _DOWNBEATS = {'1', 'downbeat', 'down', 'db', 'd', 'bar', 'measure', 'strong', 'true', 'yes', 'x'}

@@ -107,6 +107,14 @@ def test_pickups_and_changing_bars_keep_their_positions(tmp_path):
         assert read_beats(tmp_path / 'x.beats')[:, 1].tolist() == expected
 
 
+@pytest.mark.parametrize('meter', ['4/4', '3/4'])
+def test_bars_at_the_ends_are_as_long_as_those_of_the_file(tmp_path, meter):
+    (tmp_path / 'x.beats').write_text(lines(TIMES[2:], [(i + 2) % 3 + 1 for i in range(31)]))  # begins on a third beat
+    p = rock()
+    score = make_score(p, find_beats(tmp_path / 'x.beats', p), meter)
+    assert {score.bar_beats(i) for i in range(score.n_bars)} == {3} and len(score.notes) == len(p)
+
+
 def test_a_slip_of_the_annotator_is_counted_on_and_said(tmp_path, caplog):
     labels = [*COUNT[:20], 2, *COUNT[21:]]  # a one written as a two
     (tmp_path / 'x.beats').write_text(lines(TIMES, labels))
@@ -168,6 +176,14 @@ def test_too_many_beats_and_too_much_text(tmp_path):
         f.truncate(60_000_000)
     with pytest.raises(DrumnbError, match='60 MB'):
         read_beats(tmp_path / 'y.beats')
+
+
+@pytest.mark.parametrize('row', ['0.1,KD,0.5,x', '0.1,KD,0.5,0.5,9,9', '0.1', 'x,KD,1,1', '0.1,KD,2,1', '0.1,KD,1,nan'])
+def test_a_broken_row_of_a_table_is_one_line(tmp_path, row):
+    (tmp_path / 'x.csv').write_text(f'onset_s,drum,velocity,confidence\n0.05,SD,1,1\n{row}\n')
+    with pytest.raises(DrumnbError, match='x.csv, line 3') as e:
+        fm.read_transcription(tmp_path / 'x.csv')
+    assert '\n' not in str(e.value)
 
 
 @pytest.mark.parametrize(

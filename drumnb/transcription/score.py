@@ -239,7 +239,9 @@ def make_score(
     "Draw every onset to the grid of its beat."
     o = performance.onsets
     span = (o.times[0], o.times[-1]) if len(o) else (beats[0, 0], beats[0, 0])
-    beats = whole_bars(beats, *span, max(beats_per_bar(meter), int(beats[:, 1].max())))
+    lengths = np.diff(np.flatnonzero(beats[:, 1] == 1))  # of the bars that the beats have, before the time signature
+    usual = int(np.median(lengths)) if len(lengths) else beats_per_bar(meter)
+    beats = whole_bars(beats, *span, max(usual, int(beats[[0, -1], 1].max())))
     downbeats = np.flatnonzero(beats[:, 1] == 1)
     beats, grace = beats[downbeats[0] : downbeats[-1] + 1], grace_notes(o)
     grids, at, fraction = place_onsets(performance, beats, meter.endswith('/8'), grace)
