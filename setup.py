@@ -25,7 +25,7 @@ setup(
     keywords=cfg['keywords'].split(),
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=['drumnb*']),
-    package_data={'drumnb': ['data/*', 'data/weights/*', 'data/grooves/*']},
+    package_data={'drumnb': ['data/*', 'data/weights/*', 'data/grooves/*', 'data/beats/*']},
     install_requires=cfg['requirements'].split(),
     extras_require=extras,
     entry_points={'console_scripts': cfg['console_scripts'].split()},

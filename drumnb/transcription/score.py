@@ -18,7 +18,7 @@ from fastcore.basics import patch
 
 from ..core import DrumnbError
 from ..onsets import Onsets
-from .meter import beats_per_bar, find_beats, whole_bars
+from .meter import beats_per_bar, find_beats, is_compound, whole_bars
 from .transcribe import Transcription, transcribe_performance
 
 # %% ../../nbs/72_score.ipynb #b7fd485d
@@ -114,7 +114,7 @@ class Score:
 
     @property
     def compound(self) -> bool:
-        return self.meter.endswith('/8')
+        return is_compound(self.meter)
 
     @property
     def downbeats(self) -> np.ndarray:  # Indices of the beats that open a bar
@@ -244,7 +244,7 @@ def make_score(
     beats = whole_bars(beats, *span, max(usual, int(beats[[0, -1], 1].max())))
     downbeats = np.flatnonzero(beats[:, 1] == 1)
     beats, grace = beats[downbeats[0] : downbeats[-1] + 1], grace_notes(o)
-    grids, at, fraction = place_onsets(performance, beats, meter.endswith('/8'), grace)
+    grids, at, fraction = place_onsets(performance, beats, is_compound(meter), grace)
     struck = getattr(performance, 'articulations', None) if articulations is None else articulations
     notes = note_table(performance, beats, grids, at, fraction, grace, struck)
     kept = (

@@ -1,0 +1,13 @@
+"""Train the shipped networks that find beats in drum onsets: `python scripts/train_beats.py [FOLDER]`; it goes on where it was."""
+
+import sys
+from pathlib import Path
+
+from drumnb.core import data_file, runs_home
+from drumnb.models.beat_network import BEAT_WEIGHTS_FILE
+from drumnb.studies.beat_training import save_beat_weights, train_beats, train_profiles
+
+if __name__ == '__main__':
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else runs_home() / 'beats'
+    folder.mkdir(parents=True, exist_ok=True)
+    print(save_beat_weights(train_beats(folder), train_profiles(), data_file(BEAT_WEIGHTS_FILE)))
