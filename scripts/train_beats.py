@@ -1,4 +1,4 @@
-"""Train the shipped networks that find beats in drum onsets: `python scripts/train_beats.py [FOLDER]`; it goes on where it was."""
+"""Train the networks that find beats in drum onsets, or go on training them: `python scripts/train_beats.py [FOLDER]`."""
 
 import sys
 from pathlib import Path
