@@ -1,10 +1,13 @@
 """Files that lie about what they hold: one line, exit status 2, in little time and memory, nothing half-written."""
 
+import contextlib
 import os
 import resource
 import struct
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,3 +191,44 @@ def test_a_name_that_is_no_text_gets_its_files(tmp_path, tiny):
     assert r.returncode == 1 and b'Traceback' not in r.stderr and b'claims 1 Hz' in r.stderr
     assert rb'bad\udcff\x1b[31m' in r.stdout and b'\x1b' not in r.stdout + r.stderr
     assert {p.suffix for p in (tmp_path / 'out').iterdir() if p.is_file()} == {'.csv', '.mid'}
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks for processes in /proc')
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    code = "import time; from drumnb.core import side_by_side; list(side_by_side(time.sleep, [60.0, 60.1], 2))"
+    parent = subprocess.Popen([sys.executable, '-c', code])
+
+    def children():
+        found = []
+        for stat in Path('/proc').glob('[0-9]*/stat'):
+            with contextlib.suppress(OSError):
+                if b'spawn_main' in (stat.parent / 'cmdline').read_bytes():
+                    if stat.read_text().rpartition(')')[2].split()[1] == str(parent.pid):
+                        found.append(stat.parent)
+        return found
+
+    deadline = time.monotonic() + 60
+    while len(workers := children()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(workers) == 2
+    time.sleep(3)  # until both listen for the end of the parent
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(w.exists() for w in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [w for w in workers if w.exists()]
+
+
+def test_a_damaged_index_is_a_problem_and_no_traceback(tmp_path, monkeypatch):
+    from drumnb.datasets.registry import get_dataset, write_fixture
+
+    monkeypatch.setenv('DRUMNB_DATA', str(tmp_path))
+    for name in ('groove', 'slakh'):
+        write_fixture(name, tmp_path)
+    (index,) = tmp_path.rglob('info.csv')
+    index.write_text(index.read_text().replace(',4.0,', ',four,'))
+    next(iter(tmp_path.rglob('metadata.yaml'))).write_text('stems: [1, 2]\n')
+    for name, said in (('groove', 'cannot be read'), ('slakh', 'metadata.yaml')):
+        report = get_dataset(name).validate()
+        assert not report.ok and any(said in p for p in report.problems)

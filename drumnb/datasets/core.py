@@ -21,7 +21,7 @@ from fastcore.basics import patch
 
 # %% ../../nbs/30_datasets.ipynb #4a2e887f
 from .. import audio
-from ..core import DrumnbError, content_key, data_file, data_home, file_fingerprint, progress
+from ..core import DrumnbError, content_key, data_file, data_home, file_fingerprint, progress, reading
 from ..drums import DRUMS5
 from ..onsets import Hits, Onsets
 
@@ -204,7 +204,8 @@ def tracks(
         raise DrumnbError(f"{self.spec}: no split '{split}'; it is one of train, validation, test")
     if not hasattr(self, '_tracks'):
         self.require()
-        self._tracks = list(self.make_index())
+        with reading(self.home, f'the data set {self.spec}', 'unpack or copy it again'):
+            self._tracks = list(self.make_index())
     return [t for t in self._tracks if split in (None, t.split) and (not present_only or t.is_present())]
 
 # %% ../../nbs/30_datasets.ipynb #2690401d
@@ -342,7 +343,8 @@ def check_track(
     if not deep or 'annotation' in files and not files['annotation'].is_file():
         return problems, {}
     try:
-        onsets = track.onsets()
+        with reading(f'{self.spec} {track.id}', 'a track', 'unpack or copy it again'):
+            onsets = track.onsets()
     except DrumnbError as e:
         return problems + [str(e)], {}
     if track.duration is not None and len(onsets) and onsets.times[-1] > track.duration + 0.1:
