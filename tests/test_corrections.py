@@ -1,13 +1,21 @@
-"""Corrected tables become sheet, MIDI and player again, and keep what was corrected."""
+"""Corrected tables become sheet, MIDI and player again, keep what was corrected, and agree bar by bar."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import mido
 import numpy as np
+import pandas as pd
 import pytest
 from performances import performed
 
 from drumnb.cli import main
-from drumnb.core import DrumnbError
+from drumnb.core import DrumnbError, rng_for
+from drumnb.drums import MIDI_PITCH
+from drumnb.transcription.engraving import DIVISIONS, score_xml
 from drumnb.transcription.formats import read_corrected, render, write_formats
+from drumnb.transcription.meter import beats_per_bar
+from drumnb.transcription.score import make_score
 
 TABLE = """onset_s,drum,velocity,confidence,articulation
 0.5,HH,0.6,0.9,hat_open
@@ -57,3 +65,71 @@ def test_render_and_score_from_a_shell(tmp_path, capsys):
     assert main(['score', str(tmp_path / 'mine.txt'), str(tmp_path / 'song.csv'), '--window', '10']) == 0
     assert main(['render', str(tmp_path / 'none.csv')]) == 2
     assert performed([0.5], ['KD']).articulations is None
+
+
+def places_of_musicxml(p):  # {(bar number, quarters): pitches}
+    out = {}
+    root = ET.fromstring(score_xml(p))
+    pitches = {m.get('id'): int(m.findtext('midi-unpitched')) - 1 for m in root.iter('midi-instrument')}
+    for m in root.iter('measure'):
+        now = last = 0
+        for e in m:
+            if e.tag == 'backup':
+                now -= int(e.findtext('duration'))
+            elif e.tag == 'note':
+                grace, chord = e.find('grace') is not None, e.find('chord') is not None
+                at = last if chord else now
+                if e.find('unpitched') is not None and not grace:
+                    place = int(m.get('number')), round(at / DIVISIONS, 3)
+                    out.setdefault(place, []).append(pitches[e.find('instrument').get('id')])
+                if not grace and not chord:
+                    last, now = now, now + int(e.findtext('duration'))
+    return {place: sorted(found) for place, found in out.items()}
+
+
+def places_of_midi(path, first):
+    midi = mido.MidiFile(path)
+    events = sorted(
+        ((t, m) for track in midi.tracks for t, m in zip(np.cumsum([m.time for m in track]).tolist(), track)),
+        key=lambda e: (e[0], e[1].type != 'time_signature'),
+    )
+    bar, opened, length, out = first - 1, 0, 0, {}
+    for tick, m in events:
+        while length and tick >= opened + length:
+            bar, opened = bar + 1, opened + length
+        if m.type == 'time_signature':
+            bar, opened = (bar + 1, tick) if not length or tick > opened else (bar, opened)
+            length = midi.ticks_per_beat * 4 * m.numerator // m.denominator
+        if m.type == 'note_on' and m.velocity:
+            out.setdefault((bar, round((tick - opened) / midi.ticks_per_beat, 3)), []).append(m.note)
+    return {place: sorted(found) for place, found in out.items()}
+
+
+def places_of_table(path, p):
+    table, out = pd.read_csv(path), {}
+    unit, left_out = 1.5 if p.score.compound else 1.0, p.score.pickup
+    for r in table[~table.grace.astype(bool)].itertuples():
+        beat = r.beat - 1 - (left_out if r.bar == 0 else 0)
+        out.setdefault((r.bar, round((beat + r.tick / r.parts) * unit, 3)), []).append(MIDI_PITCH[r.drum])
+    return {place: sorted(found) for place, found in out.items()}
+
+
+@pytest.mark.parametrize('meter', ['4/4', '3/4', '6/8', '5/4'])
+@pytest.mark.parametrize('pickup', [False, True])
+def test_csv_midi_and_musicxml_agree_on_bar_and_beat(tmp_path, meter, pickup):
+    n, beat = beats_per_bar(meter), 0.5
+    rng = rng_for('agree', meter)
+    first = n - 1 if pickup else 0
+    steps = [(k, i / 2) for k in range(first, 6 * n) for i in range(2)]
+    times = [(k + part) * beat for k, part in steps for _ in range(2)]
+    drums = [d for k, _ in steps for d in (('KD' if k % n == 0 else 'SD'), ('HH', 'TT', 'CY')[int(rng.integers(3))])]
+    p = performed(times, drums)
+    if meter == '6/8':  # a dotted quarter has three parts
+        p = performed([round(t * 6) / 6 for t in times], drums)
+    beats = np.c_[np.arange(6 * n + 1) * beat, np.arange(6 * n + 1) % n + 1]
+    p = replace(p, score=make_score(p, beats, meter))
+    assert (p.score.pickup > 0) == (pickup and 2 * (n - 1) >= n)
+    write_formats(p, tmp_path / 'x', 'quantised,score')
+    xml = places_of_musicxml(p)
+    assert xml == places_of_midi(tmp_path / 'x.quantised.mid', p.score.first_bar)
+    assert xml == places_of_table(tmp_path / 'x.score.csv', p)

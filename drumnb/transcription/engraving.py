@@ -550,10 +550,10 @@ def score_xml(
     bars, plan, marks, lines = _plan_of(score, repeats, most)
     used = {STAFF[r.drum][4]: r.drum for bar in bars for r in bar.notes}
     _header(root, *(heading(transcription) if title else ('', '')), [used[p] for p in sorted(used)], not drawn)
-    part, said, before = _add(root, 'part', id='P1'), np.inf, None
+    part, said, before, number = _add(root, 'part', id='P1'), np.inf, None, score.first_bar
     for i, w in enumerate(plan):
         bar, first = bars[w.bar], before is None
-        m = _open_measure(part, w.bar + score.first_bar, bar.pickup, i in lines)
+        m = _open_measure(part, w.bar + number, bar.pickup, i in lines)
         _barline(m, 'left', w, plan, i)
         _attributes(m, first, bar.meter, not first and bar.meter != before.meter, _repeat_sign(plan, i))
         if i in marks:

@@ -80,11 +80,12 @@ SCORE_COLUMNS = 'bar beat tick parts grid drum velocity confidence grace onset_s
 
 
 def write_score_table(path: str | Path, transcription: Transcription):
-    "The score as CSV: bars and beats from 1, `tick` of `parts` in the beat, tempo, and how far each note was moved."
+    "The score as CSV: bars as on the sheet, beats from 1, `tick` of `parts` in the beat, tempo, and how far each note was moved."
     s = score_of(transcription, path)
     notes = s.notes.assign(bar=s.notes.bar + 1, beat=s.notes.beat + 1)
     tempo = s.tempo().set_index(['bar', 'beat'])[['bpm', 'grid']]
     notes = notes.join(tempo, on=['bar', 'beat'])[SCORE_COLUMNS]
+    notes = notes.assign(bar=notes.bar + s.first_bar - 1)  # a pick-up is bar 0
     write_text(path, notes.round(5).to_csv(index=False, lineterminator='\n'))
 
 # %% ../../nbs/75_formats.ipynb #c5f5fa1e

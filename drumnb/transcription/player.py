@@ -46,6 +46,11 @@ PLAYER_SHOTS = {  # drum → (articulation, seconds, dB)
 }
 
 # %% ../../nbs/74_player.ipynb #b1fa6203
+@lru_cache(maxsize=1)
+def _kit():
+    return procedural_kit(5)
+
+
 @lru_cache
 def player_shot(
     drum: str,
@@ -53,7 +58,7 @@ def player_shot(
 ) -> bytes:  # A WAV file
     "One stroke of a drum, small enough to travel in the page."
     name, seconds, db = PLAYER_SHOTS.get(drum, ('sidestick', 0.1, -4))
-    x = procedural_kit(5).strokes(name)[0].audio[: int(seconds * SAMPLE_RATE)].copy()
+    x = _kit().strokes(name)[0].audio[: int(seconds * SAMPLE_RATE)].copy()
     fade = int(0.03 * SAMPLE_RATE)
     x[-fade:] *= np.linspace(1, 0, fade)
     x = soxr.resample(x, SAMPLE_RATE, rate)
