@@ -272,7 +272,7 @@ def table_one(
 
 # %% ../../nbs/51_grid.ipynb #403e139a
 def best_aligned(rows: pd.DataFrame, n: int = 65) -> pd.DataFrame:
-    "The rows of the `n` tracks with the smallest share of far onsets, ties in the order of the table."
+    "The rows of the `n` tracks with the smallest fraction of far onsets, ties in the order of the table."
     return rows[rows['track'].isin(by_track(rows)['far_share'].sort_values(kind='stable').index[:n])]
 
 # %% ../../nbs/51_grid.ipynb #t4save01
@@ -368,7 +368,7 @@ def measure_grid(
 
 # %% ../../nbs/51_grid.ipynb #6f94c7ac
 def measure_beats(dataset: str, source: str = 'madmom', only=None) -> Result:
-    "Write the rows of beat tracking: beats found, invented and missed (equation 9) in each track."
+    "Write the rows of beat tracking: true positives, false positives and false negatives (equation 9) of each track."
     started, tracks = time.monotonic(), measured_tracks(dataset, source, only)
     rows = pd.DataFrame(
         [
