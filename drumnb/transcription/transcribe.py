@@ -60,13 +60,19 @@ class Transcriber:
     model: object  # (B, T, F) to logits (B, T, K)
     spec: object  # Feature preset
     normaliser: object = None
-    vocabulary: tuple = DRUMS5
+    classes: tuple = DRUMS5  # What onsets are told apart by
     picking: PeakPicking = PeakPicking()
     threshold: float | tuple = 0.3
     calibration: Calibration = Calibration()
     velocity: VelocityModel = VelocityModel()
     name: str = ''  # Where the weights came from
     key: str = ''  # Changes with the weights and settings
+    articulations: tuple = ()  # Of the full kit, where the model tells how each onset was struck
+
+    @property
+    def vocabulary(self) -> tuple:
+        "Everything that the model tells apart: its classes, then articulations."
+        return self.classes + self.articulations
 
 # %% ../../nbs/70_transcribe.ipynb #336ee123
 def shipped_weights() -> list[Path]:  # Oldest version first
@@ -124,10 +130,11 @@ def _transcriber(path, model, meta, key):
         VelocityModel.from_dict(meta.get('velocity')),
         str(path),
         key,
+        tuple(meta.get('articulations') or ()),
     )
     least = np.atleast_1d(np.asarray(t.threshold, float))
     require(
-        len(least) in (1, len(t.vocabulary)) and ((0 < least) & (least <= 1)).all(),
+        len(least) in (1, len(t.classes)) and ((0 < least) & (least <= 1)).all(),
         f'{path}: threshold {t.threshold}; expected one number within 0 and 1, or one for each of its drums',
     )
     lines = [v for m in (t.calibration, t.velocity) for v in m.drums.values()]
@@ -202,7 +209,7 @@ def transcribe_performance(
     t, path = load_transcriber(model), Path(path)
     linear, seconds = stream_features(path, t.spec)
     y = activations(t.model, PreparedFeatures(linear, t.spec, t.normaliser), batch=2)  # little memory
-    found = decode(y, t.threshold, t.vocabulary, t.picking)
+    found = decode(y, t.threshold, t.classes, t.picking)
     found = found[(found.times <= seconds)]
     struck = articulations_at(y, found) if kit == 'full' else None
     if kit == 'full' and struck is None:

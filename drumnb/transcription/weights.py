@@ -378,7 +378,9 @@ def ship(
         meta = {**meta, 'features': exp.features.spec.to_dict()}
     threshold = meta['threshold'] if threshold is None else threshold
     numbers = [int(n) for p in folder.glob('*.safetensors') for n in re.findall(r'\d+$', p.stem)]
-    meta = {**meta, 'threshold': threshold, 'run': result.run, 'version': version or 1 + max(numbers, default=0)}
+    struck = list(FULL_KIT) if exp.windows.full_kit else []
+    version = version or 1 + max(numbers, default=0)
+    meta = {**meta, 'threshold': threshold, 'run': result.run, 'version': version, 'articulations': struck}
     path = write_small(folder / f'drumnb-{meta["version"]}', trained, meta)
     rows, fitted = score_shipped(exp, path, result.rows)
     path = write_small(path, trained, {**meta, **fitted})
