@@ -569,12 +569,14 @@ def _positions(labels, where):
     pairs = [re.fullmatch(r'(\d{1,9})[.:|](\d{1,9})(?:[.:|]\d+)*', w) for w in words]
     if all(pairs) and any(int(m[2]) for m in pairs):  # 1.0, 2.0 are positions
         return _of_pairs([(int(m[1]), int(m[2])) for m in pairs], where)
-    numbers = [_seconds_of(m[1]) if (m := re.fullmatch(r'\D*?(-?[\d.]+)', w)) else None for w in words]
+    numbers = [float(m[1]) if (m := re.fullmatch(r'\D*?(-?\d*\.?\d+\.?)', w)) else None for w in words]
     if None in numbers:
         return _flagged(words) or [0] * len(words)
     for i, x in enumerate(numbers):
         if not 0 <= x < 100_000 or x != int(x):
-            raise DrumnbError(f'{where(i)}: {labels[i]!r} is no position in a bar; expected 1, 2, 3, … or 1.1, 1.2, …')
+            raise DrumnbError(
+                f'{where(i)}: {str(labels[i])[:40]!r} is no position in a bar; expected 1, 2, 3, … or 1.1, 1.2, …'
+            )
     return _of_counts([int(x) for x in numbers], where)
 
 # %% ../nbs/06_onset_files.ipynb #0d3f5dc8
