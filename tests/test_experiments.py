@@ -453,3 +453,42 @@ def test_a_run_on_recorded_kits_says_that_it_needs_them(monkeypatch):
         frame.need_pack(experiment('ear-2'))
     with pytest.raises(DrumnbError, match='full_kit'):
         experiment('quick', windows=dict(full_kit=True))
+
+
+def write_pack(home, source):
+    "A pack of one kit with two microphones, each stroke a burst of noise."
+    import soundfile
+
+    (home / 'toy').mkdir(parents=True)
+    samples = []
+    for drum in ('kick', 'snare', 'hat_closed'):
+        for mic in ('close', 'over'):
+            name, x = f'{drum}-v1-r1-{mic}.flac', rng_for('pack', drum, mic).normal(0, 0.1, 6000)
+            soundfile.write(home / 'toy' / name, x * np.exp(-np.arange(6000) / 1000), 44100)
+            samples.append(dict(file=name, articulation=drum, detail='', velocity=0.8, mic=mic))
+    (home / 'toy' / 'kit.json').write_text(json.dumps(dict(name='toy', samples=samples)))
+    (home / 'kits.csv').write_text(f'kit,sample_source\ntoy,{source}\n')
+    return home
+
+
+def test_validation_on_held_out_kits_and_music_is_the_same_at_every_call(tmp_path, monkeypatch, isolated):
+    from drumnb.datasets.registry import get_dataset, write_fixture
+    from drumnb.rendering import drum_sampler
+    from drumnb.rendering.kits import KitRef
+
+    write_fixture('music', tmp_path / 'data', recordings=12)
+    monkeypatch.setenv('DRUMNB_DATA', str(tmp_path / 'data'))
+    monkeypatch.setenv('DRUMNB_KITS', str(write_pack(tmp_path / 'pack', 'virtuosity')))
+    monkeypatch.setattr(drum_sampler, 'find_kits', lambda *a: [KitRef('procedural', '1', 'procedural', 'train')])
+    monkeypatch.setattr(frame, 'HELD_OUT_MUSIC', ('music',))
+    tracks = get_dataset('synthetic:train=1,validation=2,test=1,seconds=8').tracks('validation')
+    exp = experiment('ear-2')
+    first, again = (frame.held_out(exp, tracks, crops=24, frames=300) for _ in range(2))
+    counts = [len(e.onsets) for e in first.entries]
+    assert len(counts) == 24 and 0 in counts and max(counts) > 3  # crops without drums, and with
+    for i in range(24):
+        assert np.array_equal(first.features(i), again.features(i)) and first.features(i).shape == (300, 84)
+        assert first[i].onsets.equals(again[i].onsets) and first[i].onsets.vocabulary == exp.data.vocabulary
+    monkeypatch.setenv('DRUMNB_KITS', str(write_pack(tmp_path / 'other', 'toy')))
+    with pytest.raises(DrumnbError, match='validation'):  # no kit is held out there
+        frame.held_out(exp, tracks)
