@@ -1,6 +1,6 @@
 """Check that notebooks, modules and figures agree and are clean: one line per problem, exit status 1 if there is any.
 
-Lines that begin with `note:` are about the form of chapters and do not change the exit status.
+Lines that begin with `note:` are about the form of chapters that are being split, and do not change the exit status.
 nbdev has no check mode, so notebooks are exported and cleaned in a scratch copy, and the copy is compared with what
 stands here. `tests/test_repository.py` runs the same checks one by one.
 """
@@ -23,10 +23,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = {'79_cli': 'cli'}  # chapters whose module lies outside the package of their part
 TWICE = ('cross_validate', 'read_beats')  # names that two modules define until one of them is renamed
+GROWING = (  # chapters whose cells and modules are still being split: what is wrong with their form is a note
+    *(
+        '06_onset_files',
+        '18_drum_sampler',
+        '19_microphones',
+        '41_batches',
+        '42_training',
+        '44_recipes',
+        '46_experiment',
+    ),
+    *('70_transcribe', '72_score', '73_engraving', '75_formats', '77_weights', '79_cli'),
+    *('27_beat_network', '67_beat_scores', '68_beat_training'),
+)
 MEGABYTE = 1_000_000
 WEIGHTS = 4 * MEGABYTE  # what the package ships may be larger
 EXPORT_LINES = 45  # of one export cell, data aside
-EXPORT_LIMITS = dict(median=10, p90=25, maximum=EXPORT_LINES)  # of all export cells
+EXPORT_LIMITS = dict(median=10, p90=25)  # of all export cells, lines of words aside
 MODULE_LINES = 400
 SAME = 0.0005  # share of dots that may differ between two drawings of one figure
 SCRATCH_STEPS = '''
@@ -94,12 +107,13 @@ def python_of(cell: dict) -> ast.Module | None:
 
 
 def lines_of_code(cell: dict) -> int:
-    "Lines of a cell that are not empty and not part of a literal table."
+    "Lines of a cell that are not empty, no directive and not part of a literal table."
     tables = set()
     for node in (python_of(cell) or ast.Module([], [])).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Tuple, ast.List, ast.Dict, ast.Constant)):
             tables.update(range(node.lineno + 1, node.end_lineno + 1))
-    return sum(bool(line.strip()) and i not in tables for i, line in enumerate(cell['text'].splitlines(), 1))
+    lines = enumerate(cell['text'].splitlines(), 1)
+    return sum(bool(line.strip()) and not line.startswith('#|') and i not in tables for i, line in lines)
 
 
 def lines_without_words(cell: dict) -> int:
@@ -257,6 +271,20 @@ def check_sizes(root: Path = ROOT) -> list[str]:
         if exported > MODULE_LINES:
             problems.append(f'{path.relative_to(root)}: exports {exported} lines; at most {MODULE_LINES} are wanted')
     return problems
+
+
+def check_form(root: Path = ROOT) -> list[str]:
+    "What `check_style` and `check_sizes` find, outside of chapters that are still `GROWING`."
+    return [line for line in [*check_style(root), *check_sizes(root)] if not is_growing(line)]
+
+
+def form_notes(root: Path = ROOT) -> list[str]:
+    "What they find in those."
+    return [line for line in [*check_style(root), *check_sizes(root)] if is_growing(line)]
+
+
+def is_growing(line: str) -> bool:
+    return line.removeprefix('nbs/').split('.')[0] in GROWING
 
 
 def public_names(cell: dict) -> set[str]:
@@ -598,17 +626,17 @@ CHECKS = [
     check_settings,
     check_ruff,
     check_names_once,
+    check_form,
 ]
-NOTES = [check_style, check_sizes]  # do not fail yet
 
 
 def main() -> int:
     problems = [line for check in CHECKS for line in check(ROOT)]
-    notes = [f'note: {line}' for check in NOTES for line in check(ROOT)]
+    notes = [f'note: {line}' for line in form_notes(ROOT)]
     for line in [*notes, *problems]:
         print(line)
     print(
-        'export cells: {cells}, lines: median {median:g}, 90th percentile {p90}, maximum {maximum}'.format(
+        'export cells: {cells}, lines of code: median {median:g}, 90th percentile {p90}; largest {maximum}'.format(
             **export_figures()
         )
     )

@@ -1,4 +1,4 @@
-"""Train the networks that find beats in drum onsets, or go on training them: `python scripts/train_beats.py [FOLDER]`."""
+"""Train the networks that find beats in drum onsets, or go on with it: `python scripts/train_beats.py [FOLDER]`."""
 
 import sys
 from pathlib import Path

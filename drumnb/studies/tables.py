@@ -334,21 +334,9 @@ def learning_table(
         main_rows(rows).assign(hours=lambda d: d['run'].map(runs['train_hours'])), ('architecture', 'test', 'hours')
     )
 
-# %% ../../nbs/60_tables.ipynb #b9492d47
-def conclusions(
-    rows: pd.DataFrame,
-    runs: pd.DataFrame | None = None,
-    goal: float = 0.8,  # Micro F1 that an architecture should reach
-) -> list[str]:  # Sentences
-    "What the rows allow to say about each test set, in words."
-    rows, said = main_rows(rows), []
-    table = score_table(rows).round(3)
-    compared = against_best(rows)
-    for test in dict.fromkeys(rows['test']):
-        t, c = table.xs(test, level='test'), compared[compared['test'] == test].set_index('architecture')
-        said += [_about_best(test, t, c), *_about_goal(test, t, goal)]
-    said += _about_training(table, runs)
-    return said + (_about_cost(runs) if runs is not None and runs['architecture'].nunique() > 1 else [])
+# %% ../../nbs/60_tables.ipynb #cbe3803b
+def _listed(names):
+    return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]])).replace('_', ' ')
 
 # %% ../../nbs/60_tables.ipynb #7c2ca311
 def _about_goal(test, t, goal):
@@ -379,10 +367,6 @@ def _about_training(table, runs):
             'of these scores, so a difference may be one of seeds and not of architectures.'
         )
     return said
-
-# %% ../../nbs/60_tables.ipynb #cbe3803b
-def _listed(names):
-    return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]])).replace('_', ' ')
 
 # %% ../../nbs/60_tables.ipynb #4fc75f5d
 def _about_best(test, t, c):
@@ -423,3 +407,19 @@ def _about_cost(runs):
             f"one core, {name('speed', 'idxmin')} slowest, at {cost['speed'].min():.0f} times."
         )
     return [said]
+
+# %% ../../nbs/60_tables.ipynb #b9492d47
+def conclusions(
+    rows: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    goal: float = 0.8,  # Micro F1 that an architecture should reach
+) -> list[str]:  # Sentences
+    "What the rows allow to say about each test set, in words."
+    rows, said = main_rows(rows), []
+    table = score_table(rows).round(3)
+    compared = against_best(rows)
+    for test in dict.fromkeys(rows['test']):
+        t, c = table.xs(test, level='test'), compared[compared['test'] == test].set_index('architecture')
+        said += [_about_best(test, t, c), *_about_goal(test, t, goal)]
+    said += _about_training(table, runs)
+    return said + (_about_cost(runs) if runs is not None and runs['architecture'].nunique() > 1 else [])

@@ -80,7 +80,7 @@ SCORE_COLUMNS = 'bar beat tick parts grid drum velocity confidence grace onset_s
 
 
 def write_score_table(path: str | Path, transcription: Transcription):
-    "The score as CSV: bars as on the sheet, beats from 1, `tick` of `parts` in the beat, tempo, and how far each note was moved."
+    "The score as CSV: bar of the sheet, beat from 1, `tick` of `parts` in it, tempo, how far each note was moved."
     s = score_of(transcription, path)
     notes = s.notes.assign(bar=s.notes.bar + 1, beat=s.notes.beat + 1)
     tempo = s.tempo().set_index(['bar', 'beat'])[['bpm', 'grid']]
