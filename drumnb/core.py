@@ -6,12 +6,13 @@
 __all__ = ['PALETTE', 'STYLE', 'DrumnbError', 'escaped', 'reading', 'require', 'require_positive', 'unknown_name', 'check_names',
            'project_root', 'data_home', 'cache_home', 'results_home', 'runs_home', 'figures_home', 'data_file',
            'atomic_path', 'clear_parts', 'write_text', 'write_json', 'read_json', 'content_key', 'rng_for',
-           'file_fingerprint', 'progress', 'get_logger', 'side_by_side', 'use_style', 'save_figure']
+           'file_fingerprint', 'progress', 'get_logger', 'load_plugins', 'side_by_side', 'use_style', 'save_figure']
 
 # %% ../nbs/00_core.ipynb #79f87c7a
 import contextlib
 import difflib
 import hashlib
+import importlib.metadata
 import importlib.resources
 import json
 import logging
@@ -24,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -274,6 +276,19 @@ def progress(iterable=None, desc: str = '', total: int | None = None, **kw):
 def get_logger(name: str = 'drumnb') -> logging.Logger:
     "The library's logger; handlers are the application's business."
     return logging.getLogger(name if name.startswith('drumnb') else f'drumnb.{name}')
+
+# %% ../nbs/00_core.ipynb #16813bf8
+@cache
+def load_plugins(group: str) -> tuple:  # Names of the modules that were imported
+    "Import what installed packages offer under an entry point, such as `drumnb.models` or `drumnb.datasets`."
+    loaded = []
+    for point in importlib.metadata.entry_points(group=group):
+        try:
+            point.load()
+            loaded.append(point.value)
+        except Exception as e:
+            get_logger('plugins').warning('%s: %s cannot be imported (%s)', group, point.value, e)
+    return tuple(loaded)
 
 # %% ../nbs/00_core.ipynb #d3e33e35
 _THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'NUMBA_NUM_THREADS')

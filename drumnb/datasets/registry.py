@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core import atomic_path, progress, results_home, unknown_name
+from ..core import atomic_path, load_plugins, progress, results_home, unknown_name
 from . import adtof_yt, enst_mdb, groove, music, rwc, sadtp, slakh, synthetic
 from .core import DATASETS, FIXTURES, Dataset
 from ..drums import DRUMS5
 
 # %% ../../nbs/39_datasets_registry.ipynb #9de197bf
 CHAPTERS = (synthetic, groove, enst_mdb, music, slakh, adtof_yt, sadtp, rwc)  # in this order they are listed
+load_plugins('drumnb.datasets')  # after them those of other packages
 
 
 def dataset_names() -> list[str]:

@@ -20,13 +20,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 import drumnb.models
-from ..core import DrumnbError, atomic_path, require, unknown_name, write_text
+from ..core import DrumnbError, atomic_path, load_plugins, require, unknown_name, write_text
 from .layers import MODELS
 
 # %% ../../nbs/29_registry.ipynb #226d964a
 for _module in pkgutil.iter_modules(drumnb.models.__path__, 'drumnb.models.'):
     if not _module.name.endswith('.registry'):
         importlib.import_module(_module.name)
+load_plugins('drumnb.models')
 
 
 def model_names() -> tuple:
