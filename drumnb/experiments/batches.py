@@ -499,8 +499,8 @@ class Ahead:
 
 
 def several_cores() -> bool:
-    "Is there a second core for another process, and a way to make one?"
-    return hasattr(os, 'fork') and len(os.sched_getaffinity(0)) > 1
+    "Is there a second core for another process? Said of Linux only: elsewhere forks and threads do not go together."
+    return hasattr(os, 'sched_getaffinity') and len(os.sched_getaffinity(0)) > 1
 
 # %% ../../nbs/41_batches.ipynb #3a445e09
 def _make_ahead(source, epoch, made, parent):
