@@ -110,11 +110,12 @@ def test_beat_files_round_trip_and_errors(tmp_path):
     assert np.array_equal(read_beats(path), beats)
     path.write_text('')
     assert read_beats(path).shape == (0, 2)
+    path.write_text('0.5 x\n')  # a label that is no position
+    assert read_beats(path).tolist() == [[0.5, 0.0]]
     for text, line in (
         ('0.5 1\n0.5 2\n', 'line 2'),
         ('0.5\nnan\n', 'line 2'),
         ('-1 1\n', 'line 1'),
-        ('0.5 x\n', 'line 1'),
     ):
         path.write_text(text)
         with pytest.raises(DrumnbError, match=line):
