@@ -60,7 +60,14 @@ def test_downbeats_are_on_bar_lines_and_notes_at_their_seconds(tmp_path, start, 
 
 @pytest.mark.parametrize(
     'meter, per_bar, beat, sign',
-    [('3/4', 3, 0.5, (3, 4)), ('6/8', 2, 0.75, (6, 8)), ('12/8', 4, 0.6, (12, 8)), ('5/4', 5, 0.4, (5, 4))],
+    [
+        ('3/4', 3, 0.5, (3, 4)),
+        ('6/8', 2, 0.75, (6, 8)),
+        ('12/8', 4, 0.6, (12, 8)),
+        ('5/4', 5, 0.4, (5, 4)),
+        ('7/8', 7, 0.3, (7, 8)),
+        ('2/2', 2, 0.6, (2, 2)),
+    ],
 )
 def test_the_time_signature_is_that_of_the_sheet_and_stands_once(tmp_path, meter, per_bar, beat, sign):
     n = 8 * per_bar + 1

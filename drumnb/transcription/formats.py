@@ -94,6 +94,8 @@ def quarters(
 ) -> tuple[np.ndarray, np.ndarray, list]:  # (n,) quarters of each beat from bar 1; (bars,) beats that open one; meters
     "Where the beats and bars of a score are in quarters, as MIDI counts."
     meters, opens = [bar.meter for bar in bars_of(score)], score.downbeats
+    if not score.compound:  # 7/8 has beats of an eighth, 2/2 of a half
+        meters = [(n, int(score.meter.split('/')[1])) for n, _ in meters]
     counts = np.diff(np.r_[opens, len(score.beats) - 1])
     step = np.repeat([4 * n / unit / k for (n, unit), k in zip(meters, counts)], counts)
     return np.r_[0, np.cumsum(step)], opens, meters
