@@ -243,8 +243,11 @@ def _transcribe(args):
     files = find_recordings(args.files)
     jobs = args.jobs or _default_jobs(len(files))
     options = (args.formats, args.model, args.beats, args.meter, jobs, args.force, args.address, args.map, args.kit)
+    further = dict(sensitivity=args.sensitivity, min_confidence=args.min_confidence, repeats=args.repeats)
+    usual = dict(sensitivity=50.0, min_confidence=0.0, repeats='bars')
+    further = {k: v for k, v in further.items() if v != usual[k]}  # nothing is done again for what is usual
     done, failed = 0, []
-    for file, status, message in transcribe_each(files, args.out, *options):
+    for file, status, message in transcribe_each(files, args.out, *options, **further):
         bad = status == 'failed'
         written = [] if bad else [f'{args.out}/{file.stem}{FORMATS[f][0]}' for f in as_formats(args.formats)]
         done, failed = done + (not bad), failed + [message] * bad
@@ -279,7 +282,7 @@ def _render(args):
     check_writable(out)
     if 'csv' in formats and (out / f'{stem}.csv').exists() and (out / f'{stem}.csv').samefile(args.table):
         raise DrumnbError(f'{args.table}: would be overwritten; choose another folder with --out')
-    print(*(escaped(p) for p in write_formats(made, out / stem, formats)), sep='\n')
+    print(*(escaped(p) for p in write_formats(made, out / stem, formats, repeats=args.repeats)), sep='\n')
     return 0
 
 
@@ -426,6 +429,21 @@ def _add_work(c):
     c.add_argument('--json', action='store_true', help='a line of JSON for each file, for programs')
 
 # %% ../nbs/79_cli.ipynb #79c0aa01
+def _add_choices(c):
+    asked = (
+        'how readily an onset is reported, 0 to 100: 50 by default, ten more ask for half the odds, ten less for twice'
+    )
+    c.add_argument('--sensitivity', type=float, default=50.0, metavar='N', help=asked)
+    _add_sheet(c)
+
+
+def _add_sheet(c):
+    sure = 'leave out onsets of a lower confidence, 0 to 1'
+    c.add_argument('--min-confidence', type=float, default=0.0, metavar='P', help=sure)
+    again = 'on the sheet: signs for equal bars (the default), repeat signs for sections, or none'
+    c.add_argument('--repeats', choices=('none', 'bars', 'sections'), default='bars', help=again)
+
+
 def _add_render(c):
     c.add_argument(
         'table', metavar='TABLE', help='a CSV, JAMS or MIDI file, perhaps corrected by hand or in the player'
@@ -436,8 +454,7 @@ def _add_render(c):
     c.add_argument('-f', '--formats', default='pdf,mid', metavar='LIST', help=formats)
     c.add_argument('--beats', metavar='SOURCE', help="as for transcribe; the table's own by default")
     c.add_argument('--meter', help="time signature; the table's own by default, or else 4/4")
-    sure = 'leave out onsets of a lower confidence, 0 to 1'
-    c.add_argument('--min-confidence', type=float, default=0.0, metavar='P', help=sure)
+    _add_sheet(c)
 
 
 def _add_score(c):
@@ -466,7 +483,7 @@ class _Version(argparse.Action):
 COMMANDS = {  # name → (what it does, its arguments, what it is for)
     'transcribe': (
         _transcribe,
-        (_add_transcribe, _add_work),
+        (_add_transcribe, _add_choices, _add_work),
         'transcribe recordings: table, MIDI, JAMS, sheet, player',
     ),
     'render': (_render, (_add_render,), 'turn a corrected table into sheet, MIDI and player'),

@@ -7,13 +7,14 @@ import mido
 import numpy as np
 import pandas as pd
 import pytest
-from performances import performed
+import soundfile
+from performances import HAND, kicks, performed
 
 from drumnb.cli import main
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import MIDI_PITCH
 from drumnb.transcription.engraving import DIVISIONS, score_xml
-from drumnb.transcription.formats import read_corrected, render, write_formats
+from drumnb.transcription.formats import read_corrected, render, transcribe_file, write_formats
 from drumnb.transcription.meter import beats_per_bar
 from drumnb.transcription.score import make_score
 
@@ -133,3 +134,21 @@ def test_csv_midi_and_musicxml_agree_on_bar_and_beat(tmp_path, meter, pickup):
     xml = places_of_musicxml(p)
     assert xml == places_of_midi(tmp_path / 'x.quantised.mid', p.score.first_bar)
     assert xml == places_of_table(tmp_path / 'x.score.csv', p)
+
+
+def test_options_reach_the_transcription(tmp_path):
+    sound = kicks()
+    soundfile.write(tmp_path / 'kicks.wav', sound * np.geomspace(1, 1e-4, len(sound)), 44100)  # softer and softer
+    counts = {}
+    for name, further in dict(usual={}, few=dict(sensitivity=0), sure=dict(min_confidence=1.0)).items():
+        assert transcribe_file(tmp_path / 'kicks.wav', tmp_path / name, ('csv',), HAND, **further)[0] == 'done'
+        counts[name] = (tmp_path / name / 'kicks.csv').read_text().count('\n') - 1
+    assert counts['usual'] > counts['few'] and counts['sure'] < counts['usual']
+    again = [
+        transcribe_file(tmp_path / 'kicks.wav', tmp_path / 'usual', ('csv',), HAND, **f)[0]
+        for f in ({}, dict(sensitivity=40))
+    ]
+    assert again == ['skipped', 'done']
+    for wrong in (dict(sensitivity=101), dict(min_confidence=2), dict(repeats='often')):
+        out = transcribe_file(tmp_path / 'kicks.wav', tmp_path / 'wrong', ('svg',), HAND, **wrong)
+        assert out[0] == 'failed' and 'expected' in out[1]

@@ -6,9 +6,9 @@
 __all__ = ['SCORE_COLUMNS', 'MIDI_TICKS', 'FORMATS', 'SHEET_PACKAGES', 'FREE', 'SOUND', 'write_table', 'read_transcription',
            'write_score_table', 'quarters', 'lead_in', 'MidiBars', 'tempo_events', 'midi_bars', 'grid_bars',
            'pitches_of', 'note_events', 'grid_events', 'write_performance_midi', 'write_quantised_midi', 'score_rows',
-           'write_transcription_jams', 'as_formats', 'write_formats', 'job_key', 'is_done', 'transcribe_file',
-           'check_writable', 'refused_names', 'find_recordings', 'transcribe_each', 'transcribe_files', 'beat_rows',
-           'read_corrected', 'render', 'compare']
+           'write_transcription_jams', 'as_formats', 'write_formats', 'job_key', 'is_done', 'sensitive', 'confident',
+           'transcribe_file', 'check_writable', 'refused_names', 'find_recordings', 'transcribe_each',
+           'transcribe_files', 'beat_rows', 'read_corrected', 'render', 'compare']
 
 # %% ../../nbs/75_formats.ipynb #89d21277
 import glob
@@ -16,7 +16,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mido
@@ -47,7 +47,7 @@ from .player import write_html
 from ..onsets import Onsets
 from ..tatum.beats import import_madmom
 from .meter import beats_of_file, beats_per_bar, find_beats
-from .score import Score, score_of, transcribe
+from .score import Score, make_score, score_of, transcribe
 from .transcribe import KITS, Transcriber, Transcription, load_transcriber
 
 # %% ../../nbs/75_formats.ipynb #b68b1c39
@@ -333,15 +333,15 @@ def write_formats(
     stem: str | Path,  # Path without suffix
     formats: str | list = ('csv',),
     midi_map: str = 'gm',  # The map that pitches of MIDI files follow
+    repeats: str = 'bars',  # none, bars or sections, on the sheet
 ) -> list[Path]:  # The files written
     "Write a transcription in several formats, each file atomically."
     files = []
     for name in as_formats(formats):
         suffix, write = FORMATS[name]
-        path, options = (
-            Path(f'{stem}{suffix}'),
-            dict(source=midi_map) if midi_map != 'gm' and name in ('mid', 'quantised') else {},
-        )
+        path = Path(f'{stem}{suffix}')
+        options = dict(source=midi_map) if midi_map != 'gm' and name in ('mid', 'quantised') else {}
+        options |= dict(repeats=repeats) if name in ('svg', 'pdf') else {}
         try:
             write(path, transcription, **options)
         except OSError as e:
@@ -354,7 +354,14 @@ def write_formats(
 
 # %% ../../nbs/75_formats.ipynb #74f3c3f0
 def job_key(
-    path: str | Path, transcriber: Transcriber, formats, beats, meter: str, midi_map: str = 'gm', kit: str = '5'
+    path: str | Path,
+    transcriber: Transcriber,
+    formats,
+    beats,
+    meter: str,
+    midi_map: str = 'gm',
+    kit: str = '5',
+    **further,
 ) -> str:
     "A key of everything that decides the results of a file: recording, weights, options."
     s = Path(path).stat()
@@ -369,6 +376,7 @@ def job_key(
         meter,
         *([] if midi_map == 'gm' else [midi_map]),
         *([] if kit == '5' else [('kit', kit)]),
+        *sorted(further.items()),
     )
 
 
@@ -390,16 +398,44 @@ def is_done(
         return False
     return same and all((out / f'{stem}{FORMATS[f][0]}').exists() for f in formats)
 
+# %% ../../nbs/75_formats.ipynb #75c0aa20
+def sensitive(
+    transcriber: Transcriber,
+    sensitivity: float = 50,  # 0 to 100; 50 is the threshold that came with the weights
+) -> Transcriber:
+    "A transcriber with another threshold: ten points more ask for half the odds of an onset, ten less for twice."
+    require(0 <= sensitivity <= 100, f'--sensitivity {sensitivity:g}: expected a number from 0 to 100')
+    if sensitivity == 50:
+        return transcriber
+    least = np.atleast_1d(np.asarray(transcriber.threshold, float))
+    odds = least / (1 - least) * 2 ** ((50 - sensitivity) / 10)
+    least = tuple((odds / (1 + odds)).tolist())
+    return replace(
+        transcriber, threshold=least if len(least) > 1 else least[0], key=f'{transcriber.key} {sensitivity:g}'
+    )
+
+
+def confident(transcription: Transcription, least: float = 0.0) -> Transcription:
+    "Without onsets of a lower confidence, in the same bars."
+    require(0 <= least <= 1, f'--min-confidence {least:g}: expected a number from 0 to 1')
+    sure = np.asarray(transcription.confidence) >= least
+    if sure.all():
+        return transcription
+    t, score = transcription, transcription.score
+    ways = None if t.articulations is None else tuple(a for a, keep in zip(t.articulations, sure) if keep)
+    t = replace(t, onsets=t.onsets[sure], confidence=t.confidence[sure], articulations=ways)
+    return t if score is None else replace(t, score=make_score(t, score.beats, score.meter))
+
 # %% ../../nbs/75_formats.ipynb #9590853f
-def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='gm', kit='5'):
-    transcriber = load_transcriber(model)
+def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='gm', kit='5', **further):
+    transcriber = sensitive(load_transcriber(model), further.get('sensitivity', 50))
     if not path.exists():
         raise DrumnbError(f'{path}: no such file; check the path')
-    key = job_key(path, transcriber, formats, beats, meter, midi_map, kit)
+    key = job_key(path, transcriber, formats, beats, meter, midi_map, kit, **further)
     if not force and is_done(out, path.stem, key, formats):
         return 'skipped', 'done before'
-    result = transcribe(path, transcriber, beats, meter, kit)
-    write_formats(result, out / path.stem, formats, midi_map)
+    result = confident(transcribe(path, transcriber, beats, meter, kit), further.get('min_confidence', 0))
+    write_formats(result, out / path.stem, formats, midi_map, further.get('repeats', 'bars'))
     made = dict(key=key, model=transcriber.name, formats=list(formats), onsets=len(result))
     write_json(_marker(out, path.stem), made)
     lost = result.score.dropped if result.score is not None else 0
@@ -417,10 +453,11 @@ def transcribe_file(
     force: bool = False,
     midi_map: str = 'gm',
     kit: str = '5',
+    **further,
 ) -> tuple[str, str]:  # status, message
     "Transcribe one file into a folder: 'done', 'skipped' when it was done before, or 'failed' with the reason."
     try:
-        return _transcribe_file(Path(path), Path(out), formats, model, beats, meter, force, midi_map, kit)
+        return _transcribe_file(Path(path), Path(out), formats, model, beats, meter, force, midi_map, kit, **further)
     except DrumnbError as e:
         return 'failed', str(e)
     except Exception as e:  # one strange file must not end a batch
@@ -523,15 +560,17 @@ def transcribe_each(
     address: str | None = None,  # Of a Ray cluster that does the work
     midi_map: str = 'gm',  # As for `write_formats`
     kit: str = '5',  # As for `transcribe`
+    **further,  # sensitivity, min_confidence, repeats
 ) -> Iterator[tuple[Path, str, str]]:  # file, status (done, skipped, failed), message; as they come
     "Transcribe many files; a bad one does not stop the others, and the same call goes on after an interruption."
     files, out, formats = find_recordings(files), Path(out).absolute(), as_formats(formats)
     _check_options(beats, meter, model, midi_map)
     require(kit in KITS, f"kit={kit!r}: expected '5' or 'full'")
+    sensitive(load_transcriber(model), further.get('sensitivity', 50))
     check_writable(out)
     model = model if model is None or isinstance(model, Transcriber) else Path(model).absolute()
     options = dict(out=out, formats=formats, model=model, beats=beats, meter=meter, force=force)
-    options |= dict(midi_map=midi_map, kit=kit)
+    options |= dict(midi_map=midi_map, kit=kit, **further)
     refused = refused_names(files, formats)
     todo = [f for f in files if f not in refused]
     with progress(total=len(todo), desc='transcribing') as bar:
@@ -552,7 +591,6 @@ def transcribe_files(files, out: str | Path, *args, **options) -> pd.DataFrame: 
 # %% ../../nbs/75_formats.ipynb #75c0aa00
 import csv
 import tempfile
-from dataclasses import replace
 
 from ..core import reading
 from ..drums import DRUMS5, articulation, drum_of
@@ -672,9 +710,7 @@ def render(
 ) -> Transcription:  # With a score
     "A corrected table as a transcription that every format can be written from."
     t, own, own_meter = read_corrected(path, recording)
-    sure = np.asarray(t.confidence) >= min_confidence
-    ways = t.articulations and tuple(a for a, keep in zip(t.articulations, sure) if keep)
-    t = replace(t, onsets=t.onsets[sure], confidence=t.confidence[sure], articulations=ways)
+    t = confident(t, min_confidence)
     meter = meter or own_meter or '4/4'
     found = find_beats(own if beats is None and own is not None else beats, t, meter)
     return replace(t, score=make_score(t, found, meter))
