@@ -246,8 +246,8 @@ class FoundBeats:
         return logistic(BAR_CALIBRATION, np.log(p / (1 - p)), self.margin, self.clear)
 
 
-BEAT_CALIBRATION = (-2.0, 1.0, 3.0)  # Constant, and weights of margin and clear
-BAR_CALIBRATION = (-1.0, 0.5, 0.2, 1.0)
+BEAT_CALIBRATION = (-1.07, 0.95, 2.15)  # Constant, and weights of margin and clear
+BAR_CALIBRATION = (-3.11, 0.34, 0.31, 2.64)
 
 
 def logistic(weights, *x) -> float:

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 
 from ..core import DrumnbError
 from ..onsets import Onsets
-from .meter import beats_per_bar, find_beats, is_compound, whole_bars
+from .meter import beats_per_bar, find_meter, is_compound, whole_bars
 from .transcribe import Transcription, transcribe_performance
 
 # %% ../../nbs/72_score.ipynb #b7fd485d
@@ -111,6 +111,8 @@ class Score:
     notes: pd.DataFrame  # As of `note_table`
     dropped: int = 0  # Onsets that share place and drum with a louder one
     swing: bool = False  # Eighths are played long and short
+    beat_confidence: float = 1.0  # The probability that tempo and beats are right
+    bar_confidence: float = 1.0  # The probability that bar 1 is
 
     @property
     def compound(self) -> bool:
@@ -356,12 +358,15 @@ def transcribe(
     path: str | Path,  # A recording: WAV, FLAC, OGG, MP3
     model=None,  # Path of a model; the shipped weights by default
     beats=None,  # None (from the onsets), 'madmom', 'bpm=120', a file, or (n, 2) seconds and positions
-    meter: str = '4/4',  # Time signature, when the beats carry no bar positions
+    meter: str | None = None,  # Time signature; found when None
     kit: str = '5',  # '5' classes, or 'full': also how each onset is struck
 ) -> Transcription:
     "A song in, the drum part out: performance and score."
     performance = transcribe_performance(path, model, kit)
-    return replace(performance, score=make_score(performance, find_beats(beats, performance, meter), meter))
+    found = find_meter(beats, performance, meter)
+    score = make_score(performance, found.beats, meter or found.signature)
+    sure = dict(beat_confidence=found.beat_confidence, bar_confidence=found.bar_confidence)
+    return replace(performance, score=replace(score, **sure))
 
 # %% ../../nbs/72_score.ipynb #74e1a908
 def score_of(
