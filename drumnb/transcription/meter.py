@@ -325,7 +325,7 @@ def _bpm_of(source):
     except ValueError:
         raise DrumnbError(f'--beats {source}: expected a number after bpm=, for example bpm=120') from None
 
-
+# %% ../../nbs/71_meter.ipynb #f1ndme7e
 def find_meter(
     source: str | Path | np.ndarray | None,  # None, 'madmom', 'bpm=120', a path, or beats
     performance: Transcription,
