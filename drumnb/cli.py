@@ -242,7 +242,7 @@ def _transcribe(args):
 
     files = find_recordings(args.files)
     jobs = args.jobs or _default_jobs(len(files))
-    options = (args.formats, args.model, args.beats, args.meter, jobs, args.force, args.address, args.map, args.kit)
+    options = (args.formats, args.model, _beats(args), args.meter, jobs, args.force, args.address, args.map, args.kit)
     further = dict(sensitivity=args.sensitivity, min_confidence=args.min_confidence, repeats=args.repeats)
     usual = dict(sensitivity=50.0, min_confidence=0.0, repeats='bars')
     further = {k: v for k, v in further.items() if v != usual[k]}  # nothing is done again for what is usual
@@ -257,6 +257,16 @@ def _transcribe(args):
         for message in failed:
             print(f'  {message}', file=sys.stderr)
     return 0 if not failed else 1 if done else 2
+
+
+def _beats(args):
+    "The source of beats, or the hints as one."
+    hints = [f'{k}={v}' for k, v in (('tempo', args.tempo), ('first', args.first_beat)) if v]
+    if hints and args.beats:
+        from drumnb.core import DrumnbError
+
+        raise DrumnbError('--tempo and --first-beat are hints for beats from the onsets; leave --beats out')
+    return ','.join(hints) or args.beats
 
 
 def _say_outcome(args, file, status, message, written):
@@ -409,8 +419,9 @@ def _add_transcribe(c):
     formats = 'any of csv,mid,quantised,score,jams,musicxml,svg,pdf,html, joined by commas, or all; csv,mid by default'
     c.add_argument('-f', '--formats', default='csv,mid', metavar='LIST', help=formats)
     c.add_argument('--beats', metavar='SOURCE', help='madmom, bpm=120, or a file of beats; from the onsets by default')
-    meter = 'time signature, when the beats carry no bar positions; 4/4 by default'
-    c.add_argument('--meter', default='4/4', help=meter)
+    c.add_argument('--meter', help='time signature, such as 4/4, 6/8 or 7/8; found by default')
+    c.add_argument('--tempo', metavar='BPM', help='a hint: beats a minute, followed within 8 %%, or half or double')
+    c.add_argument('--first-beat', metavar='S', help='a hint: the second where a bar opens')
     pitches = (
         'pitches of MIDI files: gm, td11, td17, td27, alesis, dtx, ezdrummer, superior, addictive, ssd, or a table'
     )

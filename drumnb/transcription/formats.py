@@ -46,7 +46,7 @@ from .player import write_html
 # %% ../../nbs/75_formats.ipynb #2c8154cb
 from ..onsets import Onsets
 from ..tatum.beats import import_madmom
-from .meter import beats_of_file, beats_per_bar, find_beats
+from .meter import beats_of_file, beats_per_bar, doubts, find_beats, is_hint, read_hints
 from .score import Score, make_score, score_of, transcribe
 from .transcribe import KITS, Transcriber, Transcription, load_transcriber
 
@@ -440,7 +440,9 @@ def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='g
     write_json(_marker(out, path.stem), made)
     lost = result.score.dropped if result.score is not None else 0
     lost = f'; {lost} of them share a place of the score with a louder one and are not drawn' if lost else ''
-    return 'done', f'{len(result)} onsets in {result.duration:.1f} s{lost}'
+    s = result.score
+    unsure = doubts(s.beat_confidence, s.bar_confidence, 60 / np.median(np.diff(s.beats[:, 0]))) if s else ''
+    return 'done', f'{len(result)} onsets in {result.duration:.1f} s{lost}' + (f'; {unsure}' if unsure else '')
 
 # %% ../../nbs/75_formats.ipynb #e2be3666
 def transcribe_file(
@@ -449,7 +451,7 @@ def transcribe_file(
     formats=('csv',),
     model=None,
     beats=None,
-    meter: str = '4/4',
+    meter: str | None = None,
     force: bool = False,
     midi_map: str = 'gm',
     kit: str = '5',
@@ -537,8 +539,10 @@ def _outcomes(files, options, jobs, address):
 
 
 def _check_options(beats, meter, model, midi_map='gm'):
-    beats_per_bar(meter)
-    if str(beats) == 'madmom':
+    beats_per_bar(meter or '4/4')
+    if is_hint(beats):
+        read_hints(beats)
+    elif str(beats) == 'madmom':
         import_madmom()
     elif str(beats).startswith('bpm='):
         find_beats(beats, Transcription(Onsets.empty(), np.zeros(0), 1.0), meter)
@@ -554,7 +558,7 @@ def transcribe_each(
     formats=('csv',),  # 'csv,mid,…', 'all' or a list; see `FORMATS`
     model=None,
     beats=None,
-    meter: str = '4/4',  # All three as for `transcribe`
+    meter: str | None = None,  # All three as for `transcribe`
     jobs: int = 1,  # Files at the same time
     force: bool = False,  # Also those that were done before
     address: str | None = None,  # Of a Ray cluster that does the work
