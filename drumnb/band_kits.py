@@ -67,6 +67,8 @@ class Sampling:
     pairs: float = 0.            # Share of crops in which kicks are added under most snares
     crashes: float = 0.          # Share of crops with crashes added, on kicks, on snares and alone
     floor: float = 0.            # Share of crops whose hi-hat pattern is played on the floor tom
+    coincide: float = 0.         # Share of crops in which other drums are struck together with some strokes, whatever the rhythm
+    hats_on: float = 0.          # Share of crops whose hi-hats sound on kicks and snares only
     distractors: float = 0.      # Share of crops with hand percussion that has no label
 
 SENT = dict(kick=.5, snare=.9, toms=.9)  # Chance that an instrument is sent into the effect of its crop, where there is one
@@ -396,6 +398,22 @@ def edit_score(hits: BandHits, rng: np.random.Generator, s: Sampling) -> BandHit
         near = np.minimum(np.abs(hits.times - struck[np.clip(at, 0, max(len(struck) - 1, 0))]), np.abs(hits.times - struck[np.clip(at - 1, 0, max(len(struck) - 1, 0))])) < .03 if len(struck) else np.zeros(len(hats), bool)
         keep = ~(hats & near)
         hits = BandHits(hits.times[keep], hits.strokes[keep], hits.velocities[keep])
+    elif s.hats_on and rng.random() < s.hats_on:
+        struck = hits.times[_on(hits, [_A['kick'], *_SNARES])]
+        hats = np.isin(hits.strokes, [*_HATS, _A['hat_pedal']])
+        at = np.searchsorted(struck, hits.times)
+        near = np.minimum(np.abs(hits.times - struck[np.clip(at, 0, max(len(struck) - 1, 0))]), np.abs(hits.times - struck[np.clip(at - 1, 0, max(len(struck) - 1, 0))])) < .03 if len(struck) else np.ones(len(hats), bool)
+        keep = ~hats | near
+        hits = BandHits(hits.times[keep], hits.strokes[keep], hits.velocities[keep])
+    if s.coincide and rng.random() < s.coincide:
+        kinds = [_A[a] for a in ('kick', 'snare', 'snare', 'hat_closed', 'hat_closed', 'hat_open', 'tom_high', 'tom_mid', 'tom_floor', 'crash', 'ride')]
+        at = np.flatnonzero(rng.random(len(hits.times)) < rng.uniform(.1, .5))
+        which = rng.choice(kinds, len(at))
+        base = hits
+        for kind in np.unique(which):
+            i = at[which == kind]
+            i = i[base.strokes[i] != kind]
+            hits = _inserted(hits, base.times[i] + rng.normal(0, .003, len(i)), kind, np.clip(base.velocities[i]*rng.uniform(.5, 1.4, len(i)), .08, 1))
     if s.double and rng.random() < s.double:
         at, step = _on(hits, [_A['kick']]), rng.uniform(.055, .12)
         first = at[rng.random(len(at)) < .5]

@@ -108,6 +108,11 @@ PROFILES = {
               'sampling': dict(kits='all', rattle=.7, sends=.15, real=.6, snares=.25, bare=.11, double=.04, pairs=.2, crashes=.1, floor=.05, distractors=.08),
               'augmentation': dict(gain=3., equaliser=3., roll=2, alone=.2, snr=[-12., 12.], together=.5, music=.65, drumless=.12, dense=.35, chain=.12),
               'windows': {**_ear['windows'], 'full_kit': True}, 'training': {**_ear['training'], 'learning_rate': 1.5e-3, 'checkpoint_steps': 250}},
+    'ear-3': {**(_ear := _recordings('all', 'all', 6, 500, 192)), 'init': 'drumnb-6', 'limit': dict(accompaniment='2 h'), 'validation': ('groove:dtd', 'synthetic'), 'test': ('synthetic:test=12,seconds=30',), 'study': 'ear',
+              'accompaniment': (*_ear['accompaniment'], 'music'),
+              'sampling': dict(kits='all', rattle=.7, sends=.15, real=.6, snares=.25, bare=.11, double=.04, pairs=.2, crashes=.1, floor=.05, coincide=.25, hats_on=.08, distractors=.08),
+              'augmentation': dict(gain=3., equaliser=3., roll=2, alone=.2, snr=[-12., 12.], together=.5, music=.65, drumless=.12, dense=.35, chain=.12),
+              'windows': {**_ear['windows'], 'full_kit': True}, 'training': {**_ear['training'], 'learning_rate': 8e-4, 'checkpoint_steps': 250}},
     'recordings': _recordings('every', 'all', 8, 350), 'recordings-computed': _recordings('procedural', 'shipped', 8, 350), 'shipped': _recordings('every', 'all', 22, 500, 192),
 }
 
@@ -218,7 +223,7 @@ def resolve(exp: Experiment) -> Experiment:
 
 def _sampling(exp):
     "Settings of the sampler; those that came later are written only where they do something, so that earlier runs keep their keys."
-    return _written(Sampling(**exp.sampling), ('plates', 'sends', 'real', 'snares', 'bare', 'double', 'pairs', 'crashes', 'floor', 'distractors'))
+    return _written(Sampling(**exp.sampling), ('plates', 'sends', 'real', 'snares', 'bare', 'double', 'pairs', 'crashes', 'floor', 'distractors', 'coincide', 'hats_on'))
 
 def _written(settings, later): return {k: v for k, v in asdict(settings).items() if v or k not in later}
 
