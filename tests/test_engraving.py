@@ -78,10 +78,14 @@ def full_kit(bars=8):
     return replace(p, score=make_score(p, beats, articulations=struck))
 
 
+def left_out(score, bar):  # beats before a pick-up
+    return score.pickup if bar == 0 else 0
+
+
 def written(score):  # (bar, place in quarters, drum, grace) of every note
     unit = 1.5 if score.compound else 1.0
     return sorted(
-        (int(r.bar), round((r.beat + r.tick / r.parts) * unit, 4), r.drum, bool(r.grace))
+        (int(r.bar), round((r.beat - left_out(score, r.bar) + r.tick / r.parts) * unit, 4), r.drum, bool(r.grace))
         for r in score.notes.itertuples()
     )
 
@@ -120,8 +124,9 @@ def test_musicxml_holds_the_score_and_every_bar_is_full(seed, meter, bpm):
     p = performed(seed, meter, bpm)
     root = ET.fromstring(en.score_xml(p))
     assert read_back(root) == written(p.score)
-    full = beats_per_bar(meter) * en.DIVISIONS * (1.5 if p.score.compound else 1)
-    for m in root.iter('measure'):
+    beat = en.DIVISIONS * (1.5 if p.score.compound else 1)
+    for b, m in enumerate(root.iter('measure')):
+        full = (beats_per_bar(meter) - left_out(p.score, b)) * beat
         for voice in {n.findtext('voice') for n in m.iter('note')}:
             assert (
                 sum(
