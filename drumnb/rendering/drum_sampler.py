@@ -521,7 +521,7 @@ def crop(
     energy = self.add_effects(play_bands(near, voices, n, self.spec.n_bins, rng), near, voices, rng)
     return np.sqrt(energy) / np.float32(max(_loudness(varied, voices, seconds), 1e-6)), near
 
-
+# %% ../../nbs/18_drum_sampler.ipynb #b43579d1
 @patch
 def draw_voices(self: DrumSampler, kits: list, hits: BandHits, rng) -> dict:  # articulation → `BandVoice`
     "The instruments of a crop, in some crops with a single snare of the pack."
@@ -534,7 +534,7 @@ def draw_voices(self: DrumSampler, kits: list, hits: BandHits, rng) -> dict:  # 
                 voices[a] = replace(voices[a], strokes=strokes)
     return voices
 
-
+# %% ../../nbs/18_drum_sampler.ipynb #5eaac43f
 @patch
 def add_effects(
     self: DrumSampler,
