@@ -6,7 +6,8 @@
 __all__ = ['PALETTE', 'STYLE', 'DrumnbError', 'escaped', 'reading', 'require', 'require_positive', 'unknown_name', 'check_names',
            'project_root', 'data_home', 'cache_home', 'results_home', 'runs_home', 'figures_home', 'data_file',
            'atomic_path', 'clear_parts', 'write_text', 'write_json', 'read_json', 'content_key', 'rng_for',
-           'file_fingerprint', 'progress', 'get_logger', 'load_plugins', 'side_by_side', 'use_style', 'save_figure']
+           'file_fingerprint', 'progress', 'get_logger', 'load_plugins', 'environment', 'side_by_side', 'use_style',
+           'save_figure']
 
 # %% ../nbs/00_core.ipynb #79f87c7a
 import contextlib
@@ -295,7 +296,7 @@ _THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'NUMBA
 
 
 @contextlib.contextmanager
-def _environment(**changes):
+def environment(**changes):
     "Variables of the environment for a while."
     before = {n: os.environ.get(n) for n in changes}
     os.environ.update(changes)
@@ -336,7 +337,7 @@ def side_by_side(
         if process is None or not process.is_alive():
             pipe, there = context.Pipe()
             process = context.Process(target=_answer, args=(there, function), daemon=True)
-            with _environment(**dict.fromkeys(_THREADS, str(threads)), DRUMNB_QUIET='1'):
+            with environment(**dict.fromkeys(_THREADS, str(threads)), DRUMNB_QUIET='1'):
                 process.start()
             there.close()
         pipe.send(job[1])

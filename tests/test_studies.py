@@ -1,5 +1,8 @@
 """Studies: tables and conclusions from made-up rows of no, one and all architectures."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -213,3 +216,18 @@ def test_every_stroke_is_on_the_staff_once(reference, estimate):
     heads = [c for c in ax.collections if c.get_zorder() == 2]
     assert sum(len(c.get_offsets()) for c in heads) == len(set(reference) | set(estimate))
     plt.close(fig)
+
+
+def test_rehearsals_are_not_pooled_with_a_study(tmp_path, monkeypatch):
+    "`make study` and then `make study PROFILE=tiny` leave both in one folder; the chapter reads the first only."
+    source = next((Path(__file__).parents[1] / 'results/architecture').glob('crnn-synthetic-s0-*.json'))
+    folder = tmp_path / 'architecture'
+    folder.mkdir()
+    for name, recipe in (('a-rehearsal', 'tiny'), ('b-run', 'quick')):
+        (folder / f'{name}.csv').write_bytes(source.with_suffix('.csv').read_bytes())
+        (folder / f'{name}.json').write_text(json.dumps({**json.loads(source.read_text()), 'recipe': recipe}))
+    monkeypatch.setenv('DRUMNB_RESULTS', str(tmp_path))
+    assert [r.info['recipe'] for r in studies.study_results('architecture')] == ['quick']
+    assert studies.load_runs('architecture').recipe.tolist() == ['quick']
+    (folder / 'b-run.json').unlink()
+    assert [r.info['recipe'] for r in studies.study_results('architecture')] == ['tiny']

@@ -25,6 +25,7 @@ from drumnb.core import (
     DrumnbError,
     check_names,
     content_key,
+    environment,
     get_logger,
     progress,
     project_root,
@@ -135,22 +136,12 @@ def _execute(template, growing, parameters, failed):
         ) from None
 
 # %% ../../nbs/47_runner.ipynb #946393ca
-@contextlib.contextmanager
 def _kernel_environment(threads):
     # Threads that wait by spinning make two of them slower than one as soon as anything else runs.
     changes = dict(DRUMNB_PARENT=str(os.getpid()), OMP_WAIT_POLICY=os.environ.get('OMP_WAIT_POLICY', 'PASSIVE'))
     if threads:
         changes |= {k: str(threads) for k in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')}
-    before = {k: os.environ.get(k) for k in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for k, v in before.items():
-            if v is None:
-                os.environ.pop(k, None)
-            else:
-                os.environ[k] = v
+    return environment(**changes)
 
 # %% ../../nbs/47_runner.ipynb #87257abd
 @dataclass(frozen=True)

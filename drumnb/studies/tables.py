@@ -44,11 +44,12 @@ def ordered(names) -> list[str]:
 def study_results(
     study: str,  # Folder below `results_home()`
 ) -> list:  # `Result`s, in the order of their names
-    "All runs of a study; `DrumnbError` when there are none, with the command that makes them."
+    "All runs of a study, rehearsals (recipe `tiny`) only where nothing else is; `DrumnbError` when there are none."
     paths = sorted((results_home() / study).glob('*.json'))
     if not paths:
         raise DrumnbError(f'{results_home() / study}: no results yet; `drumnb study {study}` makes them')
-    return [load_result(p) for p in paths]
+    found = [load_result(p) for p in paths]
+    return [r for r in found if r.info.get('recipe') != 'tiny'] or found
 
 # %% ../../nbs/60_tables.ipynb #9bdf60aa
 def load_results(study: str) -> pd.DataFrame:  # Columns `experiments.results.COLUMNS`

@@ -290,7 +290,7 @@ def training_facts(result: Result) -> dict[str, str]:
         ),
         'training': f"{i.get('train_seconds', 0) / 60:.0f} min of wall time, {i.get('threads', '?')} thread(s)",
         'validation F1 in training': f"{i['validation_micro_f1']:.3f}",
-    }
+    } | ({'weights': i['weights']} if 'weights' in i else {})
 
 # %% ../../nbs/77_weights.ipynb #9901de8d
 def shipping_facts(path: Path) -> dict[str, str]:
