@@ -5,9 +5,14 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from hypothesis import settings
 
 matplotlib.use('Agg')
 ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples in every run, so that what lands does not depend on luck; `make test-slow` draws new ones.
+settings.register_profile('project', derandomize=not os.environ.get('DRUMNB_SLOW'))
+settings.load_profile('project')
 
 
 @pytest.fixture(scope='session')
