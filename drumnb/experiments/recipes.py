@@ -109,6 +109,7 @@ class Drums:
     resonance: float = 0.0  # Chance of each sympathetic resonance, such as snare buzz, in a crop
     bleed: float = 0.0  # Of cymbals; its one run scored lower (chapter 65), and nothing plays it any more
     effects: float = 0.0  # Fraction of the crops whose drums have an effects send
+    live_rooms: float = 0.0  # Fraction of the crops in a room about as loud as the drums
     real_kits: float = 0.0  # Fraction of the crops on recorded kits of a pack (`DRUMNB_KITS`)
     single_snares: float = 0.0  # Fraction of the crops with a single snare of the pack
     distractors: float = 0.0  # Fraction of the crops with hand percussion that has no label
@@ -117,7 +118,7 @@ class Drums:
     @property
     def sampling(self) -> Sampling:
         require(not self.bleed, 'sampling.bleed: cymbal bleed was removed; train with version 0.2.0, or with 0')
-        same = ('kits', 'resonance', 'real_kits', 'single_snares', 'distractors', 'edits')
+        same = ('kits', 'resonance', 'live_rooms', 'real_kits', 'single_snares', 'distractors', 'edits')
         return Sampling(effects_send=self.effects, **{name: getattr(self, name) for name in same})
 
 
@@ -392,7 +393,7 @@ RECIPES |= {
     'ear-3': vary(
         ear(20, **HARDER),
         start='drumnb-6',
-        sampling=dict(effects=0.25, edits=EDITS_WITHOUT_RHYTHM),
+        sampling=dict(effects=0.25, live_rooms=0.25, edits=EDITS_WITHOUT_RHYTHM),
         training=dict(learning_rate=1.2e-3),
     ),
 }
@@ -420,7 +421,7 @@ LABELS = {
     'crnn96-computed-bleed-8ep': 'computed kits, sympathetic resonance, 8 epochs',
     'ear-1': 'full kit, recorded kits and music, 20 epochs',
     'ear-2': 'full kit, recorded kits and more music, 22 epochs',
-    'ear-3': 'full kit, coincident strokes whatever the rhythm, 20 epochs more',
+    'ear-3': 'full kit, coincident strokes whatever the rhythm, live rooms, 20 epochs more',
 }
 
 # %% ../../nbs/44_recipes.ipynb #7c858974

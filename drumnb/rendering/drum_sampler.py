@@ -20,7 +20,7 @@ from ..audio import SAMPLE_RATE
 from ..core import DrumnbError, progress
 from ..drums import ARTICULATIONS, DISTRACTORS, DRUMS5, drum_of
 from ..onsets import Hits, Onsets
-from .effects import compress_bands, lingering, random_curve, room_bands
+from .effects import compress_bands, lingering, live_room_bands, random_curve, room_bands
 from .kits import GROUPS, LEVELS, NEAREST, Kit, choked, find_kits, one_set
 from ..spectrograms import FPS, HOP, N_FFT
 
@@ -90,6 +90,7 @@ class Sampling:
     tuning: float = 1.0  # Times the spread of `TUNING`
     score: float = 1.0  # Times the chances of `vary_score`; 0 plays what is written
     room: float = 0.6  # Fraction of crops in a room
+    live_rooms: float = 0.0  # Fraction of crops in a room about as loud as the drums
     compression: float = 0.5  # Fraction of crops whose drums are compressed
     sampled: float = 0.75  # Fraction of crops played on sampled kits, where there are any
     resonance: float = 0.0  # Probability of each sympathetic resonance of `RESONANCES` in a crop
@@ -577,6 +578,8 @@ def add_effects(
         energy += percussion * np.float32(energy.sum())
     if rng.random() < s.room:
         energy = room_bands(energy, rng)
+    if s.live_rooms and rng.random() < s.live_rooms:
+        energy = live_room_bands(energy, rng, self.spec.frequencies)
     before = energy.sum()
     if before > 0 and rng.random() < s.compression:
         energy = compress_bands(energy, rng)
