@@ -369,7 +369,9 @@ def _loosely(times, rng):
     return times + rng.normal(0, 0.004, len(times))
 
 # %% ../../nbs/18_drum_sampler.ipynb #c01c1de7
-COINCIDENT = dict(kick=1, snare=2, hat_closed=2, hat_open=1, tom_high=1, tom_mid=1, tom_floor=1, crash=1, ride=1)  # odds
+COINCIDENT = dict(
+    kick=1, snare=2, hat_closed=2, hat_open=1, tom_high=1, tom_mid=1, tom_floor=1, crash=1, ride=1
+)  # odds
 
 
 def leave_hats_on_drums(hits: BandHits, rng) -> BandHits:
