@@ -391,7 +391,7 @@ RECIPES |= {
     'ear-1': ear(20, ratio=[-10.0, 12.0], music=0.6, drumless=0.13, dense=0.25),
     'ear-2': ear(22, **HARDER),
     'ear-3': vary(
-        ear(20, **HARDER),
+        ear(14, **HARDER),
         start='drumnb-6',
         sampling=dict(effects=0.25, live_rooms=0.25, edits=EDITS_WITHOUT_RHYTHM),
         training=dict(learning_rate=1.2e-3),
@@ -421,7 +421,7 @@ LABELS = {
     'crnn96-computed-bleed-8ep': 'computed kits, sympathetic resonance, 8 epochs',
     'ear-1': 'full kit, recorded kits and music, 20 epochs',
     'ear-2': 'full kit, recorded kits and more music, 22 epochs',
-    'ear-3': 'full kit, coincident strokes whatever the rhythm, live rooms, 20 epochs more',
+    'ear-3': 'full kit, coincident strokes whatever the rhythm, live rooms, 14 epochs more',
 }
 
 # %% ../../nbs/44_recipes.ipynb #7c858974
