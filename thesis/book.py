@@ -3,6 +3,7 @@
 `read_book` gives chapters of blocks that do not yet know whether they become pages or paper: code cells, figures,
 tables, equations, sounds and references stay recognisable as `Div` and `Span` elements of their own classes.
 `build_html.py` and `build_pdf.py` write them.
+`nbs/print.csv` says which parts and chapters the PDF prints in full, in short form, or leaves to the HTML pages.
 Run as a script, it checks the book and says what is wrong, one line each.
 """
 
@@ -21,18 +22,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from citations import keys_of, wrong_addresses
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TITLE = 'Automatic drum transcription'
 SUBTITLE = 'From sound to sheet music in executable notebooks'
-PARTS = {
-    row['tens']: row['title'] for row in csv.DictReader((ROOT / 'nbs/parts.csv').open(encoding='utf-8', newline=''))
-}
+PARTS_TABLE = list(csv.DictReader((ROOT / 'nbs/parts.csv').open(encoding='utf-8', newline='')))
+PARTS = {row['tens']: row['title'] for row in PARTS_TABLE}
 APPENDICES = list(PARTS.values())[-1]  # the last part; it has no number
 PART_NUMBERS = {
     title: f'Part {roman}'
     for title, roman in zip(list(PARTS.values())[:-1], ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII'))
 }
+FORMS = ('full', 'short', 'online')  # of a chapter in the PDF: with short code, without code and exercises, not at all
 LAST = '00_core'  # stands first in the library and last in the book
 READER = (
     'markdown+lists_without_preceding_blankline-raw_tex-latex_macros-definition_lists-example_lists-fancy_lists-line_blocks'
@@ -54,6 +57,9 @@ class Chapter:
     name: str  # '05_onsets'
     part: str
     number: str = ''  # '5', or 'B' for an appendix
+    form: str = 'full'  # one of FORMS
+    online: frozenset = frozenset()  # titles of sections that the PDF leaves to the pages
+    module: str = ''  # 'drumnb.onsets'; empty for prose
     title: list = field(default_factory=list)  # inlines
     summary: list = field(default_factory=list)  # inlines
     blocks: list = field(default_factory=list)
@@ -320,7 +326,6 @@ class Reader:
             name,
             APPENDICES if name == LAST else PARTS.get(name[0], APPENDICES),
         )
-        self.fragments: list[str] = []  # markdown or HTML that pandoc reads with the rest
 
     def problem(self, words: str):
         self.book.problems.append(f'nbs/{self.path.name}: {words}')
@@ -332,9 +337,13 @@ class Reader:
             if 'papermill-error-cell-tag' in cell['metadata'].get('tags', []):
                 continue  # papermill's note that a cell failed; the failed cell is reported below
             if cell['cell_type'] == 'markdown':
-                pieces.append(self.markdown(source, cell))
+                for words in wrong_addresses(source):
+                    self.problem(words)
+                pieces.append(self.markdown(keys_of(source), cell))
             elif cell['cell_type'] == 'code':
                 cells[i] = (source, cell)
+                if module := re.search(r'^#\|\s*default_exp\s+(\S+)', source, re.M):
+                    self.chapter.module = f'drumnb.{module[1]}'
                 pieces.append(f'```{{.placeholder cell="{i}"}}\n```')
         blocks = blocks_of('\n\n'.join(pieces))
         blocks = self.take_title(blocks)
@@ -423,7 +432,7 @@ class Reader:
                 data = output.get('data', {})
                 page, words = ''.join(data.get('text/html', '')), ''.join(data.get('text/markdown', ''))
                 if words:
-                    text_parts.append((output, words))
+                    text_parts.append((output, keys_of(words)))
                 elif '<table' in page and '<audio' not in page and '<script' not in page and '<iframe' not in page:
                     html_parts.append((output, re.sub(r'(?s)<style.*?</style>', '', page)))
         for parts, reader, sep in (
@@ -623,7 +632,12 @@ def order_of(path: Path) -> tuple:
     return (path.stem == LAST, path.name)
 
 
-def read_book(folder: Path, figures: list[Path] | None = None, bibliography: Path = HERE / 'references.bib') -> Book:
+def read_book(
+    folder: Path,
+    figures: list[Path] | None = None,
+    bibliography: Path = HERE / 'references.bib',
+    forms: Path = ROOT / 'nbs/print.csv',
+) -> Book:
     "All executed notebooks of a folder as a book, numbered and cited."
     paths = sorted(Path(folder).glob('[0-9][0-9]_*.ipynb'), key=order_of)
     if not paths:
@@ -636,6 +650,7 @@ def read_book(folder: Path, figures: list[Path] | None = None, bibliography: Pat
         book.chapters = list(pool.map(Reader.read, readers))
     book.problems.sort()
     number_chapters(book.chapters)
+    read_forms(book, forms)
     book.acronyms = read_acronyms(HERE / 'acronyms.csv')
     for chapter in book.chapters:
         local_images(book, chapter, ROOT / 'nbs')
@@ -655,13 +670,27 @@ def read_book(folder: Path, figures: list[Path] | None = None, bibliography: Pat
 
 
 def number_chapters(chapters: list):
-    count, letters = 0, iter('ABCDEFGHIJKLMNOPQRSTUVWXYZ')
+    "A chapter has the number of its notebook, an appendix a letter."
+    letters = iter('ABCDEFGHIJKLMNOPQRSTUVWXYZ')
     for chapter in chapters:
-        if chapter.part == APPENDICES:
-            chapter.number = next(letters)
-        else:
-            count += 1
-            chapter.number = str(count)
+        chapter.number = next(letters) if chapter.part == APPENDICES else chapter.name.split('_')[0].lstrip('0')
+
+
+def read_forms(book: Book, path: Path):
+    """How the PDF prints each chapter: the row of the chapter, else the row of its part, else in full. A row
+    `chapter: Title` leaves one section to the pages."""
+    with path.open(encoding='utf-8', newline='') as file:
+        forms = {row['what']: row['form'] for row in csv.DictReader(file)}
+    book.problems += [f'{path.name}: {form} is none of {", ".join(FORMS)}' for form in set(forms.values()) - set(FORMS)]
+    known = set(PARTS)
+    for chapter in book.chapters:
+        number, slug = chapter.name.split('_', 1)
+        titles = {' '.join(text_of(h['c'][2]).split()) for h in elements(chapter.blocks, 'Header')}
+        chapter.form = forms.get(slug, forms.get(number[0], 'full'))
+        chapter.online = frozenset(t for t in titles if f'{slug}: {t}' in forms)
+        known |= {slug, *(f'{slug}: {t}' for t in titles)}
+    if len(book.chapters) > len(PARTS):  # a whole book, not a sample of it
+        book.problems += [f'{path.name}: there is no chapter or section {what}' for what in forms if what not in known]
 
 
 def read_acronyms(path: Path) -> list:
@@ -794,9 +823,6 @@ def resolve_references(book: Book):
                 low = id[0].lower() + id[1:]
                 out += text(', ')[:-1] + [el('Space')] if k else []
                 if low not in book.targets:
-                    if chapter.appendix:  # a list of figures may name one that has no rows yet
-                        out.append(el('Str', '–'))
-                        continue
                     book.problems.append(f'nbs/{chapter.name}.ipynb: refers to @{id}, which is not in the book')
                     out.append(el('Str', f'@{id}'))
                     continue

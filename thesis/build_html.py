@@ -10,9 +10,11 @@ import shutil
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+from api import index_entries, package_page, read_library
 from book import (
     HERE,
     PART_NUMBERS,
@@ -229,7 +231,17 @@ def contents(book: Book, current: str = '') -> str:
             part = group
         here = ' aria-current="page"' if slug == current else ''
         out.append(f'<li><a href="#page-{slug}"{here}><span class="number">{number}</span> {title}</a></li>')
-    return '\n'.join(out) + '</ol>'
+    reference = ''.join(
+        f'<li><a href="#page-{p.slug}"{" aria-current=" + chr(34) + "page" + chr(34) if p.slug == current else ""}>'
+        f'<code>{p.name}</code></a></li>'
+        for p in library()
+    )
+    return '\n'.join(out) + f'</ol><p class="part">Reference</p><ol class="reference">{reference}</ol>'
+
+
+@cache
+def library() -> list:
+    return read_library()
 
 
 TITLES: dict = {}
@@ -267,11 +279,18 @@ def chapter_page(book: Book, chapter) -> str:
             )
             + '</ol></nav>'
         )
+    link = f'<a href="#api-{chapter.module}">reference</a>'
+    reference = f' Every public name of <code>{chapter.module}</code> is in the {link}.'
     source = (
         f'<p class="source">Made by <code>nbs/{chapter.name}.ipynb</code>: open it in JupyterLab with '
-        '<code>make lab</code> to run and change every cell.</p>'
+        f'<code>make lab</code> to run and change every cell.{reference if chapter.module in modules() else ""}</p>'
     )
     return head + toc + body_of(book, chapter) + source
+
+
+@cache
+def modules() -> set:
+    return {m.name for package in library() for m in package.modules}
 
 
 def front_page(book: Book) -> str:
@@ -300,7 +319,10 @@ def front_page(book: Book) -> str:
         'chapter the button <b>Code</b> opens all of it. The search box looks through every page; <kbd>/</kbd> jumps '
         'to it. Sounds play in the page.</p>'
         '<h2 id="sec-contents">Contents</h2>' + '\n'.join(parts) + '</dl></section>'
-        '<p><a href="#page-lists">Lists of figures, tables and acronyms</a>'
+        '<h2 id="sec-reference">Reference</h2><p>Signatures, docstrings and code of every public name, '
+        'one page per package: '
+        + ' · '.join(f'<a href="#page-{p.slug}"><code>{p.name}</code></a>' for p in library())
+        + '</p><p><a href="#page-lists">Lists of figures, tables and acronyms</a>'
         + (' · <a href="#page-bibliography">Bibliography</a>' if book.references else '')
         + '</p>'
     )
@@ -349,6 +371,7 @@ def bibliography_page(book: Book) -> str:
 
 def pages(book: Book) -> dict:
     "Every page's inside, in reading order; links are still `#id` and `#page-slug`."
+    library()  # before the threads: Python 3.11 cannot parse in two at once
     with ThreadPoolExecutor(2) as pool:
         inside = dict(zip((c.slug for c in book.chapters), pool.map(lambda c: chapter_page(book, c), book.chapters)))
     main = [c.slug for c in book.chapters if not c.appendix]
@@ -356,7 +379,9 @@ def pages(book: Book) -> dict:
     out |= {s: inside[s] for s in main}
     if book.references:
         out[BACK] = bibliography_page(book)
-    return out | {c.slug: inside[c.slug] for c in book.chapters if c.appendix}
+    out |= {c.slug: inside[c.slug] for c in book.chapters if c.appendix}
+    chapters = {c.name: (c.slug, c.number) for c in book.chapters}
+    return out | {p.slug: package_page(p, chapters) for p in library()}
 
 
 def page_of_ids(inside: dict) -> dict:
@@ -392,6 +417,7 @@ def search_index(book: Book, inside: dict) -> list:
             elif names := pairs_of(block).get('names'):
                 words.append(names)
         entries.append([c.slug, where, c.number, c.plain_title, title, ' '.join(words)])
+    entries += [e for package in library() for e in index_entries(package)]
     return [[*e[:5], re.sub(r'\s+', ' ', e[5]).strip()] for e in entries]
 
 
@@ -411,9 +437,11 @@ def neighbours(order: list, slug: str, titles: dict) -> str:
 
 
 def page_titles(book: Book) -> dict:
-    return {FRONT: html.escape(TITLE), 'lists': 'Figures, tables and acronyms', BACK: 'Bibliography'} | {
-        c.slug: inline_cached(c) for c in book.chapters
-    }
+    return (
+        {FRONT: html.escape(TITLE), 'lists': 'Figures, tables and acronyms', BACK: 'Bibliography'}
+        | {c.slug: inline_cached(c) for c in book.chapters}
+        | {p.slug: f'<code>{p.name}</code>' for p in library()}
+    )
 
 
 def fill(template: str, **parts: str) -> str:
@@ -456,7 +484,8 @@ def write_site(book: Book, folder: Path, inside: dict):
 
 
 def write_single(book: Book, path: Path, inside: dict):
-    "Everything in one file: pictures and sounds as data, links within the page."
+    """Everything in one file: pictures and sounds as data, links within the page. The reference is there without the
+    code, which would be half of the words that a browser has to lay out."""
     template = (HERE / 'page.html').read_text(encoding='utf-8')
     body = '\n'.join(f'<section class="page" id="page-{slug}">{page}</section>' for slug, page in inside.items())
     body = re.sub(
@@ -464,6 +493,7 @@ def write_single(book: Book, path: Path, inside: dict):
         lambda m: f'src="{data_uri(MIME[m[1].rsplit(".", 1)[1]], book.images[html.unescape(m[1])])}"',
         body,
     )
+    body = re.sub(r'(?s)<details class="cell source">.*?</details>', '', body)
     index = json.dumps(search_index(book, inside), ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')
     whole = fill(
         template,

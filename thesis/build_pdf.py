@@ -22,20 +22,24 @@ from book import (
     attr,
     commit_line,
     copyright_line,
+    div,
     document,
     draws,
     el,
     elements,
+    identifiers,
     is_checks,
     pairs_of,
     pandoc,
     read_chapters,
     table_rows,
+    text,
     text_of,
     tidy_table,
     tree_of,
     walk,
     walk_cells,
+    without_references,
 )
 
 EXPORT_LINES, PLAIN_LINES, PRINTED_LINES = 16, 14, 24  # as they stand on paper
@@ -44,6 +48,7 @@ FIGURE_WIDTH = 7.2  # inches of a figure that fills the text
 WIDE_TABLE = 104  # characters
 TABLE_SIZE = 8.6  # points
 WHOLE_ROWS = 12  # a table of no more rows stays on one page
+ENTRY_LETTERS = 95  # of a caption in the lists of figures and tables
 
 
 def raw(words: str) -> dict:
@@ -59,11 +64,59 @@ def string(words: str) -> str:
     return json.dumps(words, ensure_ascii=False)
 
 
-def for_pdf(book: Book, chapter) -> list:
-    "The book's own elements as typst."
+def printed_blocks(chapter) -> list:
+    """What of a chapter is printed: without sections for the pages only; in short form without code that is not
+    marked `#| book: show`, without what such a cell prints, and without exercises."""
+    out, left_out = [], 0  # the level of the heading that begins what is left out
+    for block in chapter.blocks:
+        if block['t'] == 'Header':
+            level, title = block['c'][0], ' '.join(text_of(block['c'][2]).split())
+            if left_out and level > left_out:
+                continue
+            exercises = chapter.form == 'short' and title == 'Exercises'
+            left_out = level if title in chapter.online or exercises else 0
+        if not left_out:
+            out.append(block)
+    return shortened(out) if chapter.form == 'short' else out
+
+
+def shortened(blocks: list) -> list:
+    "Without code and its unlabelled outputs, but for cells that are marked or that the text announces."
+    out, kept = [], False
+    for block in blocks:
+        if block['t'] == 'CodeBlock' and 'cell' in block['c'][0][1]:
+            kept = pairs_of(block)['book'] == 'show' or pairs_of(block)['announced'] == 'yes'
+            out += [block] if kept else []
+        elif block['t'] == 'Div' and block['c'][0][1] == ['shown']:
+            inside = [b for b in block['c'][1] if kept or is_labelled(b)]
+            out += [div(inside, classes=['shown'])] if inside else []
+        else:
+            out.append(block)
+            kept = kept and block['t'] not in ('Para', 'Header')
+    return out
+
+
+def is_labelled(block: dict) -> bool:
+    return block['t'] == 'Div' and block['c'][0][1] in (['figure'], ['table'])
+
+
+def printed_ids(book: Book) -> set:
+    "Every place of the book that the PDF has."
+    out = {f'sec-{c.slug}' for c in book.chapters} | {'sec-bibliography'}
+    for chapter in book.chapters:
+        if chapter.form != 'online':
+            out |= set(identifiers(printed_blocks(chapter)))
+    return out | {i for block in book.references for i in identifiers([block])}
+
+
+def for_pdf(book: Book, chapter, places: set) -> list:
+    "The book's own elements as typst; `places` are those that the PDF has."
 
     def change(node):
         t = node['t']
+        if t == 'Link' and node['c'][2][0].startswith('#') and node['c'][2][0][1:] not in places:
+            labelled = re.match(r'#(fig|tbl|eq)-', node['c'][2][0])
+            return [*walk(node['c'][1], change), *(text(' (HTML pages)') if labelled else [])]
         if t == 'CodeBlock' and 'cell' in node['c'][0][1]:
             return code(node, chapter)
         if t == 'CodeBlock' and 'printed' in node['c'][0][1]:
@@ -73,8 +126,11 @@ def for_pdf(book: Book, chapter) -> list:
         if t == 'Image':
             return [raw_inline(picture(node))]
         if t == 'Header':
-            level, (id, _, _), words = node['c']
-            return [el('Header', [level, attr(id), [w for w in walk(words, change) if w['t'] != 'Note']])]
+            level, (id, _, pairs), words = node['c']
+            words = [w for w in walk(words, change) if w['t'] != 'Note']
+            section = dict(pairs).get('number', '').rpartition('.')[2]  # the pages may have more sections
+            count = [raw(f'#section-number({section})')] if level == 2 and section.isdigit() else []
+            return [*count, el('Header', [level, attr(id), words])]
         if t == 'Span' and 'equation' in node['c'][0][1]:
             return [
                 raw_inline(
@@ -117,7 +173,12 @@ def for_pdf(book: Book, chapter) -> list:
             return captioned(node, change)
         return None
 
-    return walk(copy.deepcopy(chapter.blocks), change)
+    return once(walk(copy.deepcopy(printed_blocks(chapter)), change))
+
+
+def once(blocks: list) -> list:
+    "A pointer to several sounds in a row is said once."
+    return [b for b, before in zip(blocks, [None, *blocks]) if b != before or b['t'] != 'RawBlock']
 
 
 def notebook(chapter) -> str:
@@ -167,7 +228,7 @@ def code(node: dict, chapter) -> list:
     )
     if (pairs['book'] == 'show' or wanted) and shown:
         return [el('CodeBlock', [attr('', ['python']), folded])]
-    if kind == 'export' and names and not private:
+    if kind == 'export' and names and not private and chapter.form == 'full':
         shown = ', '.join(f'`{n}`' for n in names.split(', '))
         return [raw(f'#pointer[{shown}: {lines} lines, in {notebook(chapter)}.]')]
     return []
@@ -279,14 +340,14 @@ def source_of(book: Book) -> str:
         f'#let acronyms = ({acronyms})\n#let h1-gap = h(0.8em)\n',
         (HERE / 'book.typ').read_text(encoding='utf-8'),
     ]
-    part, in_appendix = None, False
-    for chapter in book.chapters:
+    out.append(front_lists(book))
+    part, in_appendix, places = None, False, printed_ids(book)
+    chapters = [c for c in book.chapters if c.form != 'online']
+    for chapter in chapters:
         if chapter.appendix and not in_appendix:
             out.append(bibliography(book))
         if chapter.part != part:
-            inside = [c for c in book.chapters if c.part == chapter.part]
-            names = ' #linebreak() '.join(typst_of([el('Plain', c.title)]).strip() for c in inside)
-            out.append(f'#part({string(PART_NUMBERS.get(chapter.part, ""))})[{chapter.part}][{names}]\n')
+            out.append(f'#part({string(PART_NUMBERS.get(chapter.part, ""))})[{chapter.part}]\n')
             part = chapter.part
         if chapter.appendix and not in_appendix:
             out.append(
@@ -296,11 +357,63 @@ def source_of(book: Book) -> str:
         front = [el('Header', [1, attr(f'sec-{chapter.slug}'), chapter.title])]
         if chapter.summary:
             front += [el('Plain', [raw_inline('#summary['), *chapter.summary, raw_inline(']')])]
-        front.append(raw(f'#made-by[Made by {notebook(chapter)}, where every cell can be run and changed.]'))
-        out.append(typst_of([*front, *for_pdf(book, chapter)]))
+        front.append(raw(f'#made-by[{notebook(chapter)}{module_line(chapter)}]'))
+        if not chapter.appendix:
+            out.append(f'#counter(heading).update({int(chapter.number) - 1})')
+        out.append(typst_of([*front, *for_pdf(book, chapter, places), *also_online(chapter)]))
     if not in_appendix:
         out.append(bibliography(book))
+    out.append(online_chapters(book))
     return '\n\n'.join(out)
+
+
+def module_line(chapter) -> str:
+    return f' · `{chapter.module}`' if chapter.module else ''
+
+
+def also_online(chapter) -> list:
+    "A line at the end of a chapter that says what only its page has."
+    headings = [' '.join(text_of(h['c'][2]).split()) for h in elements(chapter.blocks, 'Header')]
+    titles = [t for t in headings if t in chapter.online]
+    return [raw(f'#pointer[Only in the HTML pages: #{string(", ".join(titles))}.]')] if titles else []
+
+
+def online_chapters(book: Book) -> str:
+    "The chapters that are not printed, so that a reference to one leads to what it is about."
+    left_out = [c for c in book.chapters if c.form == 'online']
+    if not left_out:
+        return ''
+    rows = []
+    for c in left_out:
+        title, words = (typst_of([el('Plain', without_references(w))]).strip() for w in (c.title, c.summary))
+        rows.append(f'#online-chapter({string(c.number)}, {string(c.module)})[{title} <sec-{c.slug}>][{words}]')
+    return (
+        '#heading(level: 1, numbering: none)[Chapters of the HTML pages] <sec-online>\n'
+        'These chapters describe the tools behind the book: files, settings, runners, formats. They are read in the '
+        'HTML pages or in JupyterLab, where the reference also documents every public name of the library.\n\n'
+        + '\n'.join(rows)
+    )
+
+
+def front_lists(book: Book) -> str:
+    "Lists of the figures and tables that are printed, with the beginning of their captions."
+    places, out = printed_ids(book), []
+    for kind, title in (('fig', 'Figures'), ('tbl', 'Tables')):
+        entries = [
+            f'entry(<{id}>, {string(number)}, {string(beginning(text_of(without_references(words))))})'
+            for id, number, _, words in book.captions(kind)
+            if id in places
+        ]
+        out.append(f'#front-list({string(title)}, ({", ".join(entries)}{"," if len(entries) == 1 else ""}))')
+    return '\n'.join([*out, '#front-acronyms()', '#show: main-matter'])
+
+
+def beginning(caption: str) -> str:
+    "The first sentence of a caption, or as much of it as a line of the list takes."
+    first = re.split(r'(?<=[^.\d])[.;:] (?=[A-Z])|; ', ' '.join(caption.split()))[0].rstrip('.')
+    if len(first) <= ENTRY_LETTERS:
+        return first
+    return first[:ENTRY_LETTERS].rsplit(' ', 1)[0].rstrip(',;:') + ' …'
 
 
 def bibliography(book: Book) -> str:
