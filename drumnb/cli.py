@@ -470,9 +470,15 @@ def _add_render(c):
 
 def _add_score(c):
     c.add_argument(
-        'reference', metavar='REFERENCE', help='your annotation: CSV, JAMS, MIDI, or lines of seconds and drum'
+        'reference',
+        metavar='REFERENCE',
+        help='your annotation: CSV, JAMS, MIDI, or lines of seconds and drum; or a data set, as folder:PATH',
     )
-    c.add_argument('estimate', metavar='ESTIMATE', help='what is to be scored, in one of the same forms')
+    c.add_argument(
+        'estimate',
+        metavar='ESTIMATE',
+        help='what is to be scored, in one of the same forms; or the folder with the transcriptions of a data set',
+    )
     c.add_argument(
         '--window', type=float, default=50.0, metavar='MS', help='largest distance of a match; 50 ms by default'
     )
@@ -510,6 +516,7 @@ EXAMPLES = """examples:
   drumnb transcribe song.mp3                          transcriptions/song.csv and song.mid
   drumnb transcribe songs/ -o drums -f all            every recording of a folder, every format
   drumnb transcribe '*.m4a' -f csv --json | jq .      for programs
+  drumnb score folder:songs/ drums                    against the annotations in that folder, by stem
   drumnb study architecture --recipe tiny             train and score five networks, as a rehearsal
 
 exit codes: 0 all well; 1 some of it failed or is incomplete, the rest is done; 2 a mistake in the

@@ -35,6 +35,7 @@ SIZES = dict(
     sadtp=dict(songs=16, seconds=1.0),
     rwc=dict(songs=10, seconds=2.0),
     music=dict(recordings=8),
+    folder=dict(seconds=2.0),
 )
 
 
@@ -72,6 +73,55 @@ def test_annotations_without_recordings_pass_on_request_only(tmp_path, name, sil
     assert not ds.validate().ok
     report = ds.validate(recordings=False)
     assert report.ok and any('annotations only' in n for n in report.notes)
+
+
+def test_a_folder_refuses_what_stays_alone_and_names_the_file(tmp_path):
+    home = write_fixture('folder', tmp_path)
+    track = get_dataset(f'folder:{home}').tracks('train')[0]
+    annotation, recording = track.files()['annotation'], track.files()['audio']
+
+    def refused(words=''):
+        with pytest.raises(DrumnbError) as e:
+            get_dataset(f'folder:{home}{words}').tracks('test')
+        assert '\n' not in str(e.value)
+        return str(e.value)
+
+    annotation.rename(annotation.with_stem('take1'))
+    assert 'take 1.wav: no annotation; expected take 1.csv' in refused()
+    annotation.with_stem('take1').rename(annotation)
+    recording.rename(tmp_path / 'elsewhere.wav')
+    assert 'take 1.csv: an annotation without a recording' in refused()
+    (tmp_path / 'elsewhere.wav').rename(recording)
+    (home / 'take 1.txt').write_text('0.5 KD\n')
+    assert 'take 1.txt: an annotation without' in refused()  # the one beside the recording is taken
+    (home / 'take 1.txt').rename(annotation.with_suffix('.txt'))
+    assert '2 annotations' in refused()
+    annotation.with_suffix('.txt').unlink()
+    recording.with_suffix('.flac').write_bytes(b'')
+    assert 'take 1.wav: take 1.flac has the same name' in refused()
+    recording.with_suffix('.flac').unlink()
+    assert [t.id for t in get_dataset(f'folder:{home}').tracks('test')] == ['test/take 3']
+    annotation.write_text('onset_s,drum\n0.5,boom\n')
+    report = get_dataset(f'folder:{home}').validate()
+    assert not report.ok and 'take 1.csv, line 2' in report.problems[0]
+    for wav in home.rglob('*.wav'):
+        wav.unlink()
+    assert 'no recording in it' in refused()
+    assert 'no such folder' in refused('/nowhere')
+
+
+def test_a_folder_trains_and_tests_by_its_name(tmp_path):
+    from drumnb.experiments.experiment import all_tracks
+    from drumnb.experiments.recipes import experiment
+
+    name = f'folder:{write_fixture("folder", tmp_path)}'
+    exp = experiment(recipe='tiny', train=name, validation=name, test=name)
+    assert {role: [t.id for t in sets[name]] for role, sets in all_tracks(exp).items()} == dict(
+        train=['train/take 1'], validation=['validation/take 2'], test=['test/take 3']
+    )
+    assert '/' not in exp.run and 'folder.folder' in exp.run
+    with pytest.raises(DrumnbError, match='in train of .* and test|in test of .* and train'):
+        all_tracks(experiment(recipe='tiny', train=name, validation=name, test=f'{name}@all'))
 
 
 # published annotations

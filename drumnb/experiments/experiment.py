@@ -109,9 +109,7 @@ def tracks_for(
         if role == 'test' and exp.data.present_only:
             tracks = [t for t in tracks if t.is_present()]
         if not tracks:
-            raise DrumnbError(
-                f"{name}: no tracks to use for {role}; `drumnb validate {base.partition(':')[0]}` says what is there"
-            )
+            raise DrumnbError(f"{name}: no tracks to use for {role}; `drumnb validate {base}` says what is there")
         found[name] = limited(tracks, exp.data.tracks.get(role), exp.data.hours.get(role))
     return found
 

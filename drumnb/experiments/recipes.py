@@ -17,6 +17,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePath
 from typing import ClassVar, Literal
 
 import yaml
@@ -58,8 +59,8 @@ def split_names(
 
 
 def short_name(dataset: str) -> str:
-    "The name of a data set with its one-word options: 'groove:dtm,variants=2' is 'groove.dtm'."
-    return '.'.join(w for w in re.split('[:,]', dataset) if '=' not in w)
+    "The name of a data set with its one-word options: 'groove:dtm,variants=2' is 'groove.dtm'; of a path, its end."
+    return '.'.join(PurePath(w).name for w in re.split('[:,]', dataset) if '=' not in w)
 
 # %% ../../nbs/44_recipes.ipynb #ca6f56a9
 Role = Literal['train', 'validation', 'test', 'accompaniment']
