@@ -14,23 +14,19 @@ from drumnb.experiments.features import Entry, FrameStore
 from drumnb.onsets import Hits
 from drumnb.rendering.drum_parts import compose_part
 from drumnb.rendering.drum_sampler import (
-    EDITS,
-    BandHits,
     BandStroke,
     BandVoice,
     DrumSampler,
     Sampling,
-    ScoreEdits,
     Send,
     band_kit,
     band_voices,
     draw_send,
-    edit_score,
     play_bands,
     resonance_bands,
-    vary_score,
     with_send,
 )
+from drumnb.rendering.grooves import EDITS, ArticulatedHits, ScoreEdits, edit_score, vary_score
 from drumnb.rendering.kits import HELD_OUT, LEVELS, choked, procedural_kit, render_hits
 from drumnb.rendering.microphones import HELD_OUT_SOURCES
 from drumnb.spectrograms import FPS, LogSpec
@@ -46,7 +42,7 @@ def kits():
 
 
 def hits_of(*strokes):  # (time, articulation, velocity)
-    return BandHits(
+    return ArticulatedHits(
         np.array([t for t, *_ in strokes], float),
         np.array([CODE[a] for _, a, _ in strokes], int),
         np.array([v for *_, v in strokes], np.float32),
@@ -68,7 +64,7 @@ def test_a_stroke_rises_where_it_is_labelled(kits):
 def test_labels_of_an_unvaried_crop_are_those_of_the_performance(kits, seed):
     rng = rng_for('labels', seed)
     part = compose_part(rng, 'train', 12.0)
-    sampler, whole, start = DrumSampler(SPEC, PLAIN, kits=kits), BandHits.of(part.hits), float(rng.uniform(0, 9))
+    sampler, whole, start = DrumSampler(SPEC, PLAIN, kits=kits), ArticulatedHits.of(part.hits), float(rng.uniform(0, 9))
     magnitudes, played = sampler.crop(whole, 12.0, start, 200, rng)
     assert magnitudes.shape == (200, SPEC.n_bins) and np.isfinite(magnitudes).all()
     expected, found = part.hits.onsets().crop(start, start + 1.9), played.onsets().crop(0.0, 1.9)
@@ -79,7 +75,7 @@ def test_labels_of_an_unvaried_crop_are_those_of_the_performance(kits, seed):
 @settings(max_examples=20, deadline=None)
 def test_a_varied_score_keeps_its_times_and_adds_nothing(seed):
     rng = rng_for('score', seed)
-    hits = BandHits.of(compose_part(rng, 'train', 12.0).hits)
+    hits = ArticulatedHits.of(compose_part(rng, 'train', 12.0).hits)
     varied = vary_score(hits, rng)
     assert set(varied.times) <= set(hits.times) and len(varied.times) <= len(hits.times)
     assert ((varied.velocities >= 0.02) & (varied.velocities <= 1)).all()
@@ -179,7 +175,7 @@ def test_sampled_and_rendered_drums_look_alike():
         a: BandVoice(s, (flat * 10 ** (LEVELS[a][0] / 20)).astype(np.float32), 0, np.inf, calm, 1.0)
         for a, s in band_kit(kit, SPEC).items()
     }
-    sampled = np.sqrt(play_bands(BandHits.of(part.hits), voices, 800, SPEC.n_bins, rng_for('alike', 'play')))
+    sampled = np.sqrt(play_bands(ArticulatedHits.of(part.hits), voices, 800, SPEC.n_bins, rng_for('alike', 'play')))
 
     def look(m):
         return np.log10(1 + 300 * m / m.max()).ravel()
@@ -195,7 +191,7 @@ def test_a_sampler_without_kits_says_so():
 def test_every_class_can_sound(kits):
     "Each of the five drums is reached by some articulation that a kit plays."
     names = {a for kit in kits for a in kit}
-    one_each = BandHits(
+    one_each = ArticulatedHits(
         np.arange(len(names)) * 0.1, np.array(sorted(CODE[a] for a in names)), np.ones(len(names), np.float32)
     )
     assert set(one_each.onsets().names) == set(DRUMS5)
@@ -206,7 +202,7 @@ def test_an_accompaniment_of_its_own_keeps_time_with_the_drums(kits, tmp_path):
     rng = rng_for('flashes')
     times = np.cumsum(rng.uniform(0.3, 0.6, 60))
     hits = Hits.make(times, np.full(60, 36), np.full(60, 0.8))
-    song = Performance('flashes', 'toy:a', 30.0, BandHits.of(hits), hits.onsets())
+    song = Performance('flashes', 'toy:a', 30.0, ArticulatedHits.of(hits), hits.onsets())
     flashes = np.full((3000, SPEC.n_bins), 1e-3, np.float16)
     frames = np.floor(times * FPS).astype(int)
     flashes[frames[frames < 3000], -1] = 1
@@ -257,7 +253,7 @@ EDIT_NAMES = list(EDITS)
 def test_edits_keep_the_order_and_never_double_a_stroke(seed, name):
     "Whatever is edited, hits stay in order, and no two strokes of one articulation are nearer than before."
     rng = rng_for('edits', seed)
-    part = BandHits.of(compose_part(rng, 'train', 8.0).hits)
+    part = ArticulatedHits.of(compose_part(rng, 'train', 8.0).hits)
     edited = edit_score(part, rng, ScoreEdits(**{name: 1.0}))
     assert (np.diff(edited.times) >= 0).all() and edited.velocities.dtype == np.float32
     assert ((edited.velocities > 0) & (edited.velocities <= 1)).all()

@@ -39,7 +39,7 @@ from drumnb.experiments.results import COLUMNS, Result, load_result, run_lock, r
 from drumnb.experiments.runner import Job, make_job, run_batch, run_notebook, template_parameters
 from drumnb.experiments.training import TrainConfig
 from drumnb.onsets import Onsets
-from drumnb.rendering.drum_sampler import ScoreEdits
+from drumnb.rendering.grooves import ScoreEdits
 
 MIME = results.RESULT_MIME
 # A template that leaves a result as a real one does, without the cost of importing the library.

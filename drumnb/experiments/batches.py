@@ -25,8 +25,9 @@ from .features import Entry, FrameStore
 # %% ../../nbs/41_batches.ipynb #0f9b99ab
 from ..onsets import Onsets
 from ..peak_picking import to_targets
-from ..rendering.drum_sampler import BandHits, DrumSampler
+from ..rendering.drum_sampler import DrumSampler
 from ..rendering.effects import Augmentation, mix_windows, record
+from ..rendering.grooves import ArticulatedHits
 from ..spectrograms import FPS, level_gain
 
 # %% ../../nbs/41_batches.ipynb #9ef18e9c
@@ -310,7 +311,7 @@ class Performance:
     track: str
     dataset: str
     seconds: float
-    hits: BandHits
+    hits: ArticulatedHits
     onsets: Onsets
 
     @classmethod
@@ -319,7 +320,7 @@ class Performance:
         track,  # A `Track` of a data set made from MIDI
         vocabulary=DRUMS5,
     ):
-        hits = BandHits.of(track.hits())
+        hits = ArticulatedHits.of(track.hits())
         return cls(track.id, track.dataset, track.duration or float(hits.times[-1] + 1), hits, hits.onsets(vocabulary))
 
     @property
@@ -431,7 +432,7 @@ def _align(self: SampledSource, rng, i, s):
 @patch
 def draw(
     self: SampledSource, rng
-) -> tuple:  # (B, T, F) magnitudes, `BandHits` of each crop, (B,) whose drums are silent
+) -> tuple:  # (B, T, F) magnitudes, `ArticulatedHits` of each crop, (B,) whose drums are silent
     "The crops of one batch."
     n, a, drums, hits, own = self.windows.frames, self.augmentation, [], [], []
     for i, s in self._crops(rng):

@@ -31,7 +31,8 @@ from ..drums import vocabulary as as_vocabulary
 from .batches import Augmentation, Windows
 from .training import TrainConfig
 from ..models.registry import MODELS, make_model, model_settings
-from ..rendering.drum_sampler import Sampling, ScoreEdits
+from ..rendering.drum_sampler import Sampling
+from ..rendering.grooves import ScoreEdits
 from ..spectrograms import feature_spec
 
 # %% ../../nbs/44_recipes.ipynb #37a8a479
