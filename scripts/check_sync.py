@@ -32,7 +32,6 @@ GROWING = (  # chapters whose cells and modules are still being split: what is w
         '46_experiment',
     ),
     *('70_transcribe', '72_score', '73_engraving', '75_formats', '77_weights', '79_cli'),
-    *('27_beat_network', '67_beat_scores', '68_beat_training'),
 )
 MEGABYTE = 1_000_000
 WEIGHTS = 4 * MEGABYTE  # what the package ships may be larger

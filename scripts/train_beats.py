@@ -5,7 +5,7 @@ from pathlib import Path
 
 from drumnb.core import data_file, runs_home
 from drumnb.models.beat_network import BEAT_WEIGHTS_FILE
-from drumnb.studies.beat_training import save_beat_weights, train_beats, train_profiles
+from drumnb.tatum.beat_training import save_beat_weights, train_beats, train_profiles
 
 if __name__ == '__main__':
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else runs_home() / 'beats'

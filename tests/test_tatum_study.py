@@ -18,11 +18,19 @@ from safetensors.torch import save_file
 from drumnb.core import DrumnbError
 from drumnb.experiments.results import COLUMNS, result_path, run_task
 from drumnb.experiments.runner import make_job
-from drumnb.tatum import songs as tatum_songs
+from drumnb.tatum import recipes as tatum_recipes
 from drumnb.tatum.crnn import segment_max, tatum_batch
 from drumnb.tatum.experiments import tatum_jobs
 from drumnb.tatum.grid import TatumGrid, as_text, from_text
-from drumnb.tatum.recipes import SYSTEMS, TatumExperiment, tatum_experiment
+from drumnb.tatum.recipes import (
+    SYSTEMS,
+    TatumExperiment,
+    choose_tracks,
+    fit_features,
+    make_songs,
+    part_store,
+    tatum_experiment,
+)
 from drumnb.tatum.separation import (
     OpenUnmix,
     load_openunmix,
@@ -31,7 +39,6 @@ from drumnb.tatum.separation import (
     separated_drums,
     weights_file,
 )
-from drumnb.tatum.songs import choose_tracks, fit_features, make_songs, part_store
 
 torch.set_num_threads(1)
 TINY = dict(recipe='tiny', study='toy')
@@ -159,7 +166,7 @@ def test_songs_without_usable_beats_are_named(own, monkeypatch, beats, words):
     tracks = [t for ts in choose_tracks(exp)['test'].values() for t in ts]
     store = part_store(exp, tracks, 'mix')
     normaliser = fit_features(exp, [(store, 'mix')])
-    monkeypatch.setattr(tatum_songs, 'beats_for', lambda track, source: beats)
+    monkeypatch.setattr(tatum_recipes, 'beats_for', lambda track, source: beats)
     with pytest.raises(DrumnbError, match=words) as error:
         make_songs(exp, tracks, store, 'mix', normaliser, 'madmom')
     assert tracks[0].id in str(error.value) and 'madmom' in str(error.value)
@@ -170,7 +177,7 @@ def test_beats_beyond_the_end_are_dropped_with_a_warning(own, monkeypatch, caplo
     tracks = [t for ts in choose_tracks(exp)['test'].values() for t in ts][:1]
     store = part_store(exp, tracks, 'mix')
     monkeypatch.setattr(
-        tatum_songs, 'beats_for', lambda track, source: np.stack([np.arange(0.5, 40, 0.5), np.ones(79)], 1)
+        tatum_recipes, 'beats_for', lambda track, source: np.stack([np.arange(0.5, 40, 0.5), np.ones(79)], 1)
     )
     (song,) = make_songs(exp, tracks, store, 'mix', fit_features(exp, [(store, 'mix')]), 'madmom')
     assert song.grid.times[-1] <= len(song.features) / 100 and 'are dropped' in caplog.text

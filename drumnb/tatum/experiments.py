@@ -49,7 +49,17 @@ from .grid import as_text, to_onsets
 from .language_models import LANGUAGE_MODELS, language_model, log_losses
 
 # %% ../../nbs/59_tatum_experiments.ipynb #texp0006
-from .recipes import SYSTEMS, Songs, TatumExperiment, build_system, tatum_experiment, training_of
+from drumnb.tatum.recipes import (
+    SYSTEMS,
+    Songs,
+    TatumExperiment,
+    build_system,
+    make_songs,
+    part_store,
+    prepare_training,
+    tatum_experiment,
+    training_of,
+)
 
 # %% ../../nbs/59_tatum_experiments.ipynb #f4012ebe
 from drumnb.tatum.regularised_training import (
@@ -65,9 +75,6 @@ from drumnb.tatum.regularised_training import (
     train_frame_model,
     train_tatum_model,
 )
-
-# %% ../../nbs/59_tatum_experiments.ipynb #82a165b0
-from .songs import make_songs, part_store, prepare_training
 
 # %% ../../nbs/59_tatum_experiments.ipynb #54799c72
 def _surprise(score, languages):  # nats of each drum, by language model

@@ -21,8 +21,7 @@ from ..audio import load
 from ..core import DrumnbError, get_logger
 from ..models.beat_network import beat_weights
 from ..onsets import Onsets
-from ..tatum.beats import madmom_beats, read_beats
-from ..tatum.drum_beats import FoundBeats, track_bars
+from ..tatum.beats import FoundBeats, madmom_beats, read_beats, track_bars
 from .transcribe import Transcription
 
 # %% ../../nbs/71_meter.ipynb #56bdc78e
