@@ -458,6 +458,7 @@ def test_a_figure_that_cannot_be_drawn_here_is_the_committed_one(tmp_path):
         [tmp_path],
     )
     assert made.problems == [] and list(made.images) == ['first-x.png'] and made.targets['fig-x'][1] == '1.1'
+    assert 'no data here' not in json.dumps(made.chapters[0].blocks)
 
 
 def test_every_work_has_authors_a_year_and_an_address():

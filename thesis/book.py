@@ -592,7 +592,8 @@ class Reader:
                         'not exist'
                     )
                 return shown
-            shown = [self.image(f'{self.chapter.slug}-{label[4:]}.png', committed, 'image/png'), *shown]
+            # what the cell printed says that it cannot draw here
+            shown = [self.image(f'{self.chapter.slug}-{label[4:]}.png', committed, 'image/png')]
         caption = inlines_of(str(opts[f'{kind}-cap']))
         aside = [b for b in shown if b['t'] == 'CodeBlock' or b['t'] == 'Div' and 'sound' in b['c'][0][1]]
         body = [b for b in shown if b not in aside]

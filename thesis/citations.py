@@ -77,7 +77,9 @@ def readable(markdown: str, notebooks: list[str] = (), known: dict[str, Work] | 
 
     def chapter(match):
         name = chapters.get(match[2].replace('-', '_'))
-        return f'[{"C" if match[1] == "S" else "c"}hapter {int(name[:2])}]({name}.ipynb)' if name else match[0]
+        if not name or name.startswith('00'):  # the last page of the book is no numbered chapter
+            return match[0]
+        return f'[{"C" if match[1] == "S" else "c"}hapter {int(name[:2])}]({name}.ipynb)'
 
     markdown = TYPED.sub(cite, markdown)
     markdown = TYPED_CHAPTER.sub(chapter, TYPED_LABEL.sub(refer, markdown))
