@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -339,5 +340,8 @@ def test_more_threads_than_any_node_has_are_refused(isolated, cluster):
 @slow
 def test_a_session_with_fewer_cores_than_the_machine(isolated):
     with ray_session(cpus=1):
+        helpers = psutil.Process().children(recursive=True)
+        listening = [c for p in helpers for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert listening and {c.laddr.ip for c in listening} == {'127.0.0.1'}, listening
         for method in METHODS:
             assert explore(toy_trial, TOY_SPACE, method, trials=9, at_once=1)['micro_f1'].notna().sum() == 9

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 # %% ../../nbs/47_runner.ipynb #8ca4e01a
 from drumnb.core import (
@@ -297,19 +298,29 @@ def start_ray(address, at_once):  # ray, or None when this machine is too busy t
                 f"Ray cluster '{address}' does not answer ({str(e).splitlines()[0]}); start it with `ray start --head`"
             ) from None
         return ray
-    os.environ.setdefault(
-        'RAY_worker_niceness', '0'
-    )  # Ray would hand workers 15, and on a busy machine they would never come to run
+    return _start_here(ray, at_once, quiet)
+
+# %% ../../nbs/47_runner.ipynb #493a310f
+def _start_here(ray, at_once, quiet):
+    "A session of our own, whatever else runs or once ran here; only this machine can reach it."
+    # Ray would hand workers a niceness of 15, and on a busy machine they would never come to run
+    os.environ.setdefault('RAY_worker_niceness', '0')
     for _ in range(4):  # its parts give one another half a minute to start
+        before = _descendants()
         try:
-            ray.init(
-                address='local', num_cpus=at_once, include_dashboard=False, **quiet
-            )  # a session of its own, whatever else runs or once ran here
+            ray.init('local', num_cpus=at_once, include_dashboard=False, _node_ip_address='127.0.0.1', **quiet)
             return ray
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])
             with contextlib.suppress(Exception):
                 ray.shutdown()
+            for helper in _descendants() - before:  # which Ray leaves running until this process ends
+                with contextlib.suppress(psutil.Error):
+                    helper.kill()
+
+
+def _descendants():
+    return set(psutil.Process().children(recursive=True))
 
 # %% ../../nbs/47_runner.ipynb #625cf6ea
 def _take_token():
