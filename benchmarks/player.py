@@ -40,7 +40,7 @@ def pack(sound, rate, kind, subtype, options):
 
 
 def main(minutes):
-    from drumnb.transcription.player import player_page
+    from drumnb.notation.player import player_page
     from drumnb.transcription.score import transcribe
 
     rows = []

@@ -68,7 +68,7 @@ def models(folder: Path, given: str | None) -> dict:
 def child(path: str, model: str):
     "The whole of a user's wait but the imports: read, transcribe, score, write."
     from drumnb.core import DrumnbError
-    from drumnb.transcription.formats import transcribe_file
+    from drumnb.notation.batch_transcription import transcribe_file
     from drumnb.transcription.transcribe import load_transcriber
 
     load_transcriber(model)

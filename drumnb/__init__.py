@@ -18,10 +18,14 @@ def __getattr__(name):
         from drumnb.transcription.score import transcribe
 
         return transcribe
-    if name in __all__:
-        from drumnb.transcription import formats
+    if name == 'transcribe_files':
+        from drumnb.notation.batch_transcription import transcribe_files
 
-        return getattr(formats, name)
+        return transcribe_files
+    if name == 'write_formats':
+        from drumnb.notation.formats import write_formats
+
+        return write_formats
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / 'figures/architecture-packages.svg'
 WIDTH, LEFT, BOX, GAP = 720, 20, 500, 18  # dots
 FONT, WORDS = 'font-family="sans-serif"', 72  # modules of one line, in characters
-COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#7f7f7f')
+COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#F0E442', '#000000', '#7f7f7f')
 
 
 def packages(root: Path = ROOT) -> dict[str, list[str]]:
@@ -29,7 +29,7 @@ def packages(root: Path = ROOT) -> dict[str, list[str]]:
 def imports(root: Path = ROOT) -> Counter:
     "(package, package it imports) → how many of its modules do."
     owner = {f'{package}.{name}': package for package, names in packages(root).items() for name in names}
-    owner['drumnb.cli'] = 'drumnb.transcription'
+    owner['drumnb.cli'] = 'drumnb.notation'
     found = Counter()
     for path in check_sync.notebooks(root):
         if not re.match(r'\d\d_', path.name) or not check_sync.exported_module(path):

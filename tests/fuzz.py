@@ -54,9 +54,9 @@ def sounds() -> dict:
 def texts(folder: Path) -> dict:
     "Good annotations of every kind, with the functions that read them."
     from drumnb import onset_files as files
+    from drumnb.notation.formats import read_transcription
     from drumnb.onsets import Onsets
     from drumnb.tatum.beats import read_beats
-    from drumnb.transcription.formats import read_transcription
 
     onsets = Onsets.make(np.arange(8) * 0.5, ['KD', 'SD'] * 4, np.linspace(0.1, 1, 8))
     files.write_csv(folder / 'x.csv', onsets)

@@ -17,7 +17,8 @@ import soundfile
 from performances import HAND, SR, kicks
 
 from drumnb.core import DrumnbError
-from drumnb.transcription import formats as fm
+from drumnb.notation import batch_transcription as bt
+from drumnb.notation import formats as fm
 
 ALL = 'csv,score,mid,jams,musicxml,svg,pdf,html'
 
@@ -47,14 +48,14 @@ def open_folder():
 def test_a_read_only_folder_is_named_before_any_work_and_keeps_its_files(open_folder):
     soundfile.write(open_folder / 'song.wav', kicks(), SR)
     out = open_folder / 'out'
-    assert fm.transcribe_files([open_folder / 'song.wav'], out, 'csv', HAND).status[0] == 'done'
+    assert bt.transcribe_files([open_folder / 'song.wav'], out, 'csv', HAND).status[0] == 'done'
     whole = (out / 'song.csv').read_bytes()
     out.chmod(0o555)
     with nobody():
         with pytest.raises(DrumnbError, match=r'out: cannot be written to \(Permission denied\).*--out'):
-            fm.transcribe_files([open_folder / 'song.wav'], out, 'csv,mid', HAND)
+            bt.transcribe_files([open_folder / 'song.wav'], out, 'csv,mid', HAND)
         with pytest.raises(DrumnbError, match='cannot be written to'):
-            fm.transcribe_files([open_folder / 'song.wav'], out / 'deeper', 'csv', HAND)
+            bt.transcribe_files([open_folder / 'song.wav'], out / 'deeper', 'csv', HAND)
     assert (out / 'song.csv').read_bytes() == whole and sorted(p.name for p in out.iterdir()) == ['.drumnb', 'song.csv']
 
 
@@ -65,7 +66,7 @@ def test_a_recording_that_may_not_be_read_fails_alone(open_folder):
     (open_folder / 'out').mkdir()
     (open_folder / 'out').chmod(0o777)
     with nobody():
-        r = fm.transcribe_files([open_folder / 'a.wav', open_folder / 'b.wav'], open_folder / 'out', 'csv', HAND)
+        r = bt.transcribe_files([open_folder / 'a.wav', open_folder / 'b.wav'], open_folder / 'out', 'csv', HAND)
     assert r.status.tolist() == ['failed', 'done'] and 'a.wav' in r.message[0] and '\n' not in r.message[0]
 
 
@@ -74,7 +75,7 @@ def test_silence_and_ten_milliseconds_in_every_format(tmp_path):
     pytest.importorskip('typst')
     soundfile.write(tmp_path / 'silence.wav', np.zeros(2 * SR), SR)
     soundfile.write(tmp_path / 'short <script>.wav', kicks(0.01), SR)
-    r = fm.transcribe_files([tmp_path / 'silence.wav', tmp_path / 'short <script>.wav'], tmp_path / 'out', ALL, HAND)
+    r = bt.transcribe_files([tmp_path / 'silence.wav', tmp_path / 'short <script>.wav'], tmp_path / 'out', ALL, HAND)
     assert r.status.tolist() == ['done', 'done'], r.message.tolist()
     for stem in ('silence', 'short <script>'):
         assert all((tmp_path / 'out' / f'{stem}{fm.FORMATS[f][0]}').stat().st_size > 0 for f in fm.as_formats(ALL))
@@ -87,8 +88,8 @@ def test_two_jobs_do_what_one_does(tmp_path, tiny):
         soundfile.write(tmp_path / f'{i}.wav', kicks(1.0 + i), SR)
     (tmp_path / 'bad.wav').write_text('not audio')
     files = [tmp_path / '0.wav', tmp_path / 'bad.wav', tmp_path / '1.wav', tmp_path / '2.wav']
-    two = fm.transcribe_files(files, tmp_path / 'two', 'csv', tiny, jobs=2)
-    one = fm.transcribe_files(files, tmp_path / 'one', 'csv', tiny)
+    two = bt.transcribe_files(files, tmp_path / 'two', 'csv', tiny, jobs=2)
+    one = bt.transcribe_files(files, tmp_path / 'one', 'csv', tiny)
     assert (
         two.status.tolist() == one.status.tolist() == ['done', 'failed', 'done', 'done']
         and two.message.tolist() == one.message.tolist()
@@ -135,5 +136,5 @@ def test_ctrl_c_in_the_middle_of_a_batch(tmp_path, tiny):
     assert 2 <= len(done) < 60 and not [p for p in out.rglob('*') if '.part' in p.name]
     for stem in done:
         assert pd.read_csv(out / f'{stem}.csv').columns.tolist() == ['onset_s', 'drum', 'velocity', 'confidence']
-    again = fm.transcribe_files(files[:3], out, 'csv,mid', tiny)
+    again = bt.transcribe_files(files[:3], out, 'csv,mid', tiny)
     assert again.status.tolist()[0] == 'skipped' and (again.status != 'failed').all()

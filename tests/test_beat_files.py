@@ -9,8 +9,8 @@ import pytest
 from performances import performed
 
 from drumnb.core import DrumnbError
+from drumnb.notation import formats as fm
 from drumnb.onset_files import BEAT_LIMITS, read_beats
-from drumnb.transcription import formats as fm
 from drumnb.transcription.meter import find_beats
 from drumnb.transcription.score import make_score
 

@@ -13,8 +13,11 @@ from performances import HAND, kicks, performed
 from drumnb.cli import main
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import MIDI_PITCH
-from drumnb.transcription.engraving import DIVISIONS, score_xml
-from drumnb.transcription.formats import read_corrected, render, transcribe_file, write_formats
+from drumnb.notation.batch_transcription import transcribe_file
+from drumnb.notation.corrections import read_corrected, render
+from drumnb.notation.formats import write_formats
+from drumnb.notation.musicxml import score_xml
+from drumnb.notation.staff import DIVISIONS
 from drumnb.transcription.meter import beats_per_bar
 from drumnb.transcription.score import make_score
 

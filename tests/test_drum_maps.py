@@ -9,9 +9,10 @@ from performances import performed
 
 from drumnb.core import DrumnbError
 from drumnb.drums import ARTICULATIONS, DRUMS5, FULL_KIT, MIDI_PITCH, articulation, classify, drum_maps, pitch_of
+from drumnb.notation import formats as fm
+from drumnb.notation import midi as md
 from drumnb.onset_files import read_onsets, write_midi
 from drumnb.onsets import Onsets
-from drumnb.transcription import formats as fm
 from drumnb.transcription.score import make_score
 
 
@@ -59,7 +60,7 @@ def test_a_map_of_ones_own_in_and_out(tmp_path):
     p = performed(times, ['KD', 'SD', 'TT', 'HH', 'CY'] * 2)
     p = replace(p, score=make_score(p, np.c_[times, np.arange(10) % 4 + 1]))
     for own in ('mine.csv', 'mine.yml'):
-        for write in (fm.write_performance_midi, fm.write_quantised_midi):
+        for write in (md.write_performance_midi, md.write_quantised_midi):
             write(tmp_path / 'x.mid', p, source=str(tmp_path / own))
             track = mido.MidiFile(tmp_path / 'x.mid').tracks[0]
             assert [m.note for m in track if m.type == 'note_on' and m.velocity] == [1, 2, 3, 4, 5] * 2

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, rng_for
 from drumnb.drums import DRUMS5
+from drumnb.notation import engraving as en
+from drumnb.notation import musicxml as mx
+from drumnb.notation import staff as sf
 from drumnb.onsets import Onsets
-from drumnb.transcription import engraving as en
 from drumnb.transcription.meter import beats_per_bar, find_beats
 from drumnb.transcription.score import make_score
 from drumnb.transcription.transcribe import Transcription
@@ -90,7 +92,7 @@ def written(score):  # (bar, place in quarters, drum, grace) of every note
     )
 
 
-DRUM_OF = {en.STAFF[d][:2]: d for d in DRUMS5}
+DRUM_OF = {sf.STAFF[d][:2]: d for d in DRUMS5}
 
 
 def read_back(root):
@@ -108,7 +110,7 @@ def read_back(root):
                 out.append(
                     (
                         b,
-                        round((last if chord else now) / en.DIVISIONS, 4),
+                        round((last if chord else now) / sf.DIVISIONS, 4),
                         DRUM_OF[u.findtext('display-step'), int(u.findtext('display-octave'))],
                         grace,
                     )
@@ -122,9 +124,9 @@ def read_back(root):
 @given(st.integers(0, 10**6), st.sampled_from(['4/4', '3/4', '6/8', '5/4', '12/8']), st.integers(70, 180))
 def test_musicxml_holds_the_score_and_every_bar_is_full(seed, meter, bpm):
     p = performed(seed, meter, bpm)
-    root = ET.fromstring(en.score_xml(p))
+    root = ET.fromstring(mx.score_xml(p))
     assert read_back(root) == written(p.score)
-    beat = en.DIVISIONS * (1.5 if p.score.compound else 1)
+    beat = sf.DIVISIONS * (1.5 if p.score.compound else 1)
     for b, m in enumerate(root.iter('measure')):
         full = (beats_per_bar(meter) - left_out(p.score, b)) * beat
         for voice in {n.findtext('voice') for n in m.iter('note')}:
@@ -181,11 +183,11 @@ def test_it_is_valid_against_the_schema_of_musicxml_4(schema):
     for i, meter in enumerate(('4/4', '3/4', '6/8', '5/4', '12/8', '7/4', '2/4', '9/8')):
         p = replace(performed(i, meter, 70 + 15 * i), title='<script>&"\x07é')
         for options in ({}, dict(repeats='sections'), dict(repeats='bars', drawn=True), dict(title=False)):
-            schema.assertValid(read(en.score_xml(p, **options)))
+            schema.assertValid(read(mx.score_xml(p, **options)))
     for p in (rock(9), replace(rock(2), confidence=np.full(len(rock(2).onsets), 0.2, np.float32)), full_kit()):
         for repeats in ('none', 'bars', 'sections'):
-            schema.assertValid(read(en.score_xml(p, repeats)))
-    broken = read(en.score_xml(rock(1)).replace('<voice>1</voice>', '<voice>1</voice><voice>1</voice>', 1))
+            schema.assertValid(read(mx.score_xml(p, repeats)))
+    broken = read(mx.score_xml(rock(1)).replace('<voice>1</voice>', '<voice>1</voice><voice>1</voice>', 1))
     assert not schema.validate(broken), 'the schema must refuse what is wrong'
 
 
@@ -209,7 +211,7 @@ ORDER = [
 
 def test_elements_are_in_the_order_of_the_schema():
     for p in (performed(1), performed(2, '6/8'), rock()):
-        root = ET.fromstring(en.score_xml(p))
+        root = ET.fromstring(mx.score_xml(p))
         for n in root.iter('note'):
             places = [ORDER.index(e.tag) for e in n]
             assert places == sorted(places)
@@ -221,9 +223,9 @@ def test_elements_are_in_the_order_of_the_schema():
 
 
 def test_instruments_count_from_one():
-    root = ET.fromstring(en.score_xml(rock()))
+    root = ET.fromstring(mx.score_xml(rock()))
     sounds = {m.get('id'): int(m.findtext('midi-unpitched')) for m in root.iter('midi-instrument')}
-    assert sounds[en.instrument_id('SD')] == 39 and sounds[en.instrument_id('KD')] == 37
+    assert sounds[mx.instrument_id('SD')] == 39 and sounds[mx.instrument_id('KD')] == 37
     assert {n.find('instrument').get('id') for n in root.iter('note') if n.find('unpitched') is not None} <= set(sounds)
     assert root.find('.//clef/sign').text == 'percussion'
 
@@ -234,7 +236,7 @@ def test_equal_bars_are_repeats_unless_doubtful():
     def kinds(q):
         return [
             m.find('.//measure-repeat').get('type') if m.find('.//measure-repeat') is not None else None
-            for m in ET.fromstring(en.score_xml(q, 'bars')).iter('measure')
+            for m in ET.fromstring(mx.score_xml(q, 'bars')).iter('measure')
         ]
 
     assert kinds(p) == [None, 'start', None, None, None, None]
@@ -249,15 +251,15 @@ def test_equal_bars_are_repeats_unless_doubtful():
     r = replace(q, onsets=replace(p.onsets, drums=drums))
     r = replace(r, score=make_score(r, p.score.beats))
     assert kinds(r) == [None, 'start', None, 'stop', None, 'start']
-    assert kinds(p)[1] and not list(ET.fromstring(en.score_xml(p)).iter('measure-repeat')), 'files play every note'
-    assert [n.get('color') for n in ET.fromstring(en.score_xml(q)).iter('note')].count(en.LIGHT) == 1
-    assert read_back(ET.fromstring(en.score_xml(p))) == written(p.score)
+    assert kinds(p)[1] and not list(ET.fromstring(mx.score_xml(p)).iter('measure-repeat')), 'files play every note'
+    assert [n.get('color') for n in ET.fromstring(mx.score_xml(q)).iter('note')].count(mx.LIGHT) == 1
+    assert read_back(ET.fromstring(mx.score_xml(p))) == written(p.score)
 
 
 def test_music21_reads_the_same_score(tmp_path):
     music21 = pytest.importorskip('music21')
     for i, p in enumerate((performed(5, n=40), rock(3), performed(6, '6/8', n=30))):
-        en.write_musicxml(tmp_path / f'{i}.musicxml', p)
+        mx.write_musicxml(tmp_path / f'{i}.musicxml', p)
         part = music21.converter.parse(tmp_path / f'{i}.musicxml', forceSource=True).parts[0]
         found = []
         for b, m in enumerate(part.getElementsByClass('Measure')):
@@ -272,7 +274,7 @@ def test_music21_reads_the_same_score(tmp_path):
 
 def test_a_hostile_title_stays_a_title(tmp_path):
     p = replace(rock(2), title='<script>alert(1)</script>&"\x00\x1b')
-    root = ET.fromstring(en.score_xml(p))
+    root = ET.fromstring(mx.score_xml(p))
     assert root.findtext('.//work-title') == '<script>alert(1)</script>&"'
     en.write_svg(tmp_path / 'x.svg', p)
     assert not [e for e in ET.parse(tmp_path / 'x.svg').iter() if e.tag.endswith('script')]
@@ -299,9 +301,9 @@ def test_sheets_as_pictures_and_pages(tmp_path):
 def test_nothing_to_draw_and_no_score():
     empty = Transcription(Onsets.empty(), np.zeros(0, np.float32), 3.0, 'silence')
     empty = replace(empty, score=make_score(empty, find_beats('bpm=120', empty)))
-    assert 'measure="yes"' in en.score_xml(empty)
+    assert 'measure="yes"' in mx.score_xml(empty)
     with pytest.raises(DrumnbError, match='no score yet'):
-        en.score_xml(replace(empty, score=None))
+        mx.score_xml(replace(empty, score=None))
 
 
 def notes_of(root):
@@ -309,7 +311,7 @@ def notes_of(root):
 
 
 def test_the_whole_kit_has_its_places_heads_and_marks():
-    root = ET.fromstring(en.score_xml(full_kit()))
+    root = ET.fromstring(mx.score_xml(full_kit()))
     seen = {
         (
             n.find('instrument').get('id'),
@@ -345,26 +347,26 @@ def test_the_whole_kit_has_its_places_heads_and_marks():
 
 def test_a_pick_up_is_short_and_bar_one_is_the_first_full_one():
     p = full_kit()
-    bars = list(ET.fromstring(en.score_xml(p)).iter('measure'))
+    bars = list(ET.fromstring(mx.score_xml(p)).iter('measure'))
     assert [m.get('number') for m in bars[:3]] == ['0', '1', '2'] and bars[0].get('implicit') == 'yes'
     assert [m.find('attributes/time/beats').text for m in bars if m.find('attributes/time') is not None] == ['4']
-    assert sum(int(n.findtext('duration')) for n in bars[0].iter('note')) == en.DIVISIONS
+    assert sum(int(n.findtext('duration')) for n in bars[0].iter('note')) == sf.DIVISIONS
     assert p.score.pickup == 3 and rock(2).score.pickup == 0
 
 
 def test_rehearsal_marks_stand_where_the_pattern_changes():
-    bars = list(ET.fromstring(en.score_xml(full_kit())).iter('measure'))
+    bars = list(ET.fromstring(mx.score_xml(full_kit())).iter('measure'))
     marks = {m.get('number'): m.findtext('.//rehearsal') for m in bars if m.find('.//rehearsal') is not None}
     assert marks == {'1': 'A', '5': 'B'}
     lines = [m.get('number') for m in bars if m.find('print') is not None]
-    assert lines[0] == '5' and not [m for m in ET.fromstring(en.score_xml(rock(8))).iter('rehearsal')]
+    assert lines[0] == '5' and not [m for m in ET.fromstring(mx.score_xml(rock(8))).iter('rehearsal')]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 60), st.sets(st.integers(1, 59)), st.integers(2, 6))
 def test_no_line_has_a_single_bar_unless_its_section_has(n, starts, most):
     starts = sorted({0, *(s for s in starts if s < n)})
-    lines = sorted(en.line_starts(n, starts, most))
+    lines = sorted(sf.line_starts(n, starts, most))
     sizes = np.diff([*lines, n])
     assert set(starts) <= set(lines) and sizes.max() <= most
     alone = {s for s, e in zip(starts, [*starts[1:], n]) if e - s == 1}
@@ -394,12 +396,12 @@ def played(root, plan):  # bars in the order in which a player meets them
 @given(st.lists(st.sampled_from('aab'), min_size=1, max_size=24))
 def test_repeat_signs_and_endings_play_the_song(pattern):
     shapes = [(4, frozenset([c]), frozenset([c])) for c in pattern]
-    plan = en.page_plan(shapes, 'sections')
+    plan = sf.page_plan(shapes, 'sections')
     root = ET.Element('part')
     for i, w in enumerate(plan):
         m = ET.SubElement(root, 'measure')
-        en._barline(m, 'left', w, plan, i)
-        en._barline(m, 'right', w, plan, i)
+        mx._barline(m, 'left', w, plan, i)
+        mx._barline(m, 'right', w, plan, i)
     assert [pattern[b] for b in played(root, plan)] == pattern
 
 
@@ -407,7 +409,7 @@ def test_verovio_plays_every_note_and_repeats_too(tmp_path):
     verovio, mido = pytest.importorskip('verovio'), pytest.importorskip('mido')
     for p, repeats, n in ((rock(8), 'none', 96), (rock(8), 'sections', 96), (full_kit(), 'none', len(full_kit()))):
         toolkit = verovio.toolkit()
-        assert toolkit.loadData(en.score_xml(p, repeats))
+        assert toolkit.loadData(mx.score_xml(p, repeats))
         toolkit.renderToMIDIFile(str(tmp_path / 'x.mid'))
         tracks = mido.MidiFile(tmp_path / 'x.mid').tracks
         assert sum(x.type == 'note_on' and x.velocity > 0 for track in tracks for x in track) == n
@@ -418,7 +420,7 @@ def test_musescore_plays_the_whole_kit_on_channel_10(tmp_path):
     if not program or not shutil.which('xvfb-run'):
         pytest.skip('MuseScore and xvfb-run are not installed: the file cannot be opened in MuseScore')
     mido, p = pytest.importorskip('mido'), full_kit()
-    en.write_musicxml(tmp_path / 'x.musicxml', p)
+    mx.write_musicxml(tmp_path / 'x.musicxml', p)
     for kind in ('mid', 'mscx'):
         subprocess.run(
             ['xvfb-run', '-a', program, '-o', str(tmp_path / f'x.{kind}'), str(tmp_path / 'x.musicxml')],
@@ -427,7 +429,7 @@ def test_musescore_plays_the_whole_kit_on_channel_10(tmp_path):
             timeout=120,
         )
     sounds = [x for t in mido.MidiFile(tmp_path / 'x.mid').tracks for x in t if x.type == 'note_on' and x.velocity]
-    expected = Counter(en.STAFF[a][4] for a in p.score.notes.articulation)
+    expected = Counter(sf.STAFF[a][4] for a in p.score.notes.articulation)
     assert {x.channel for x in sounds} == {9} and Counter(x.note for x in sounds) == expected
     drawn = (tmp_path / 'x.mscx').read_text()
     assert 'group="percussion"' in drawn and '<head>cross</head>' in drawn and '<TBox>' not in drawn
@@ -446,9 +448,9 @@ def test_open_hats_ghosts_and_the_metronome_are_drawn():
 def test_swing_is_a_word_and_a_sound():
     p = rock(4)
     q = replace(p, score=replace(p.score, swing=True))
-    root = ET.fromstring(en.score_xml(q))
+    root = ET.fromstring(mx.score_xml(q))
     assert root.find('.//words').text == 'Swing' and root.findtext('.//sound/swing/first') == '2'
-    assert ET.fromstring(en.score_xml(p)).find('.//words') is None
+    assert ET.fromstring(mx.score_xml(p)).find('.//words') is None
 
 
 def test_the_legend_names_what_is_there_and_tags_stay_text(tmp_path):
@@ -457,7 +459,7 @@ def test_the_legend_names_what_is_there_and_tags_stay_text(tmp_path):
         f.title, f.artist = '<script>alert(1)</script>', '"&<b>'
         f.write(np.zeros(10))
     p = replace(full_kit(), title='a', audio=tmp_path / 'a.flac')
-    root = ET.fromstring(en.score_xml(p))
+    root = ET.fromstring(mx.score_xml(p))
     assert root.findtext('.//work-title') == '<script>alert(1)</script>' and root.findtext('.//creator') == '"&<b>'
     en.write_svg(tmp_path / 'a.svg', p)
     texts = [e for e in ET.parse(tmp_path / 'a.svg').iter()]

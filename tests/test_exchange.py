@@ -13,8 +13,8 @@ from performances import SR, kicks, performed
 from drumnb import audio
 from drumnb.datasets.registry import get_dataset, write_fixture
 from drumnb.datasets.slakh import as_written
+from drumnb.notation import formats as fm
 from drumnb.onsets import Hits
-from drumnb.transcription import formats as fm
 from drumnb.transcription.score import make_score
 
 

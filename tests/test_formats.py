@@ -10,8 +10,10 @@ import pytest
 from performances import HAND, bad_files, performed
 
 from drumnb.core import DrumnbError
+from drumnb.notation import batch_transcription as bt
+from drumnb.notation import formats as fm
+from drumnb.notation import midi as md
 from drumnb.onset_files import read_midi
-from drumnb.transcription import formats as fm
 from drumnb.transcription.meter import find_beats
 from drumnb.transcription.score import make_score, transcribe
 
@@ -20,7 +22,7 @@ def test_midi_keeps_seconds_and_carries_the_tempo(tmp_path):
     p = performed([0.313, 1.007, 1.9, 4.2], ['KD', 'SD', 'KD', 'HH'])
     beats = np.c_[0.3 + np.cumsum(np.r_[0, np.linspace(0.5, 0.7, 9)]), np.arange(10) % 4 + 1]
     p = replace(p, score=make_score(p, beats))
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     again = read_midi(tmp_path / 'x.mid').onsets()
     assert np.abs(again.times - p.onsets.times).max() < 1.5e-3
     assert len({m.tempo for m in mido.MidiFile(tmp_path / 'x.mid') if m.type == 'set_tempo'}) > 5
@@ -64,17 +66,17 @@ def test_a_batch_goes_past_bad_files_and_resumes(tmp_path, song, tiny):
     shutil.copy(song, odd)
     files.append(odd)
     out = tmp_path / 'out'
-    first = fm.transcribe_files(files, out, 'csv,mid,jams,score', tiny)
+    first = bt.transcribe_files(files, out, 'csv,mid,jams,score', tiny)
     assert first.status.tolist() == ['done', *['failed'] * 5, 'done']
     assert all(name in m for name, m in zip(bad_files(tmp_path), first.message[1:6]))
     before = {p: p.stat().st_mtime_ns for p in out.iterdir() if p.is_file()}
-    second = fm.transcribe_files(files, out, 'csv,mid,jams,score', tiny)
+    second = bt.transcribe_files(files, out, 'csv,mid,jams,score', tiny)
     assert second.status.tolist() == ['skipped', *['failed'] * 5, 'skipped'] and before == {
         p: p.stat().st_mtime_ns for p in out.iterdir() if p.is_file()
     }
     (out / 'song.mid').unlink()
-    assert fm.transcribe_files([song], out, 'csv,mid,jams,score', tiny).status[0] == 'done'
-    assert fm.transcribe_files([song], out, 'csv', tiny, beats='bpm=90').status[0] == 'done', (
+    assert bt.transcribe_files([song], out, 'csv,mid,jams,score', tiny).status[0] == 'done'
+    assert bt.transcribe_files([song], out, 'csv', tiny, beats='bpm=90').status[0] == 'done', (
         'other options are another job'
     )
     assert not [p for p in out.rglob('*') if '.part' in p.name]
@@ -90,13 +92,13 @@ def test_an_interrupted_batch_keeps_what_is_finished(tmp_path, song, tiny, monke
             raise KeyboardInterrupt
         return real(transcription, stem, *options)
 
-    monkeypatch.setattr(fm, 'write_formats', interrupted)
+    monkeypatch.setattr(bt, 'write_formats', interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fm.transcribe_files([song, other], tmp_path / 'out', 'csv', tiny)
+        bt.transcribe_files([song, other], tmp_path / 'out', 'csv', tiny)
     assert pd.read_csv(tmp_path / 'out' / 'song.csv').columns.tolist() == ['onset_s', 'drum', 'velocity', 'confidence']
     assert not (tmp_path / 'out' / 'other.csv').exists()
-    monkeypatch.setattr(fm, 'write_formats', real)
-    assert fm.transcribe_files([song, other], tmp_path / 'out', 'csv', tiny).status.tolist() == ['skipped', 'done']
+    monkeypatch.setattr(bt, 'write_formats', real)
+    assert bt.transcribe_files([song, other], tmp_path / 'out', 'csv', tiny).status.tolist() == ['skipped', 'done']
 
 
 def test_an_interruption_inside_a_file_leaves_no_half_file(tmp_path, monkeypatch):
@@ -116,7 +118,7 @@ def test_an_interruption_inside_a_file_leaves_no_half_file(tmp_path, monkeypatch
 def test_a_folder_that_cannot_be_written_is_named_first(tmp_path, song, tiny):
     for out in (song, '/proc/drumnb-out'):
         with pytest.raises(DrumnbError, match='cannot be written to .*--out'):
-            fm.transcribe_files([song], out, 'csv', tiny)
+            bt.transcribe_files([song], out, 'csv', tiny)
 
 
 def test_a_disk_that_fills_up_fails_one_file(tmp_path, song, tiny, monkeypatch):
@@ -124,7 +126,7 @@ def test_a_disk_that_fills_up_fails_one_file(tmp_path, song, tiny, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setitem(fm.FORMATS, 'mid', ('.mid', full))
-    r = fm.transcribe_files([song], tmp_path / 'out', 'csv,mid', tiny)
+    r = bt.transcribe_files([song], tmp_path / 'out', 'csv,mid', tiny)
     assert r.status[0] == 'failed' and 'No space left' in r.message[0] and (tmp_path / 'out' / 'song.csv').exists()
 
 
@@ -136,14 +138,14 @@ def test_wrong_options_are_named_before_any_work(tmp_path, song, tiny):
         (dict(model=tmp_path / 'none'), 'no such model'),
     ):
         with pytest.raises(DrumnbError, match=text):
-            fm.transcribe_files([song], tmp_path / 'out', **dict(dict(model=tiny), **options))
+            bt.transcribe_files([song], tmp_path / 'out', **dict(dict(model=tiny), **options))
     assert not (tmp_path / 'out').exists()
 
 
 def test_shared_stems_are_refused(tmp_path, song, tiny):
     (tmp_path / 'b').mkdir()
     shutil.copy(song, tmp_path / 'b' / 'Song.wav')
-    r = fm.transcribe_files([song, tmp_path / 'b' / 'Song.wav'], tmp_path / 'out', 'csv', tiny)
+    r = bt.transcribe_files([song, tmp_path / 'b' / 'Song.wav'], tmp_path / 'out', 'csv', tiny)
     assert r.status.tolist() == ['done', 'failed'] and 'overwrite' in r.message[1]
 
 
@@ -188,6 +190,6 @@ def test_ctrl_c_ends_the_command_in_one_line(tmp_path, song, tiny, capsys, monke
     def interrupted(*a, **k):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fm, 'transcribe', interrupted)
+    monkeypatch.setattr(bt, 'transcribe', interrupted)
     assert run_cli(song, '--out', tmp_path / 'out', '--model', tiny) == 130
     assert 'goes on where it stopped' in capsys.readouterr().err

@@ -8,8 +8,8 @@ import pytest
 from performances import performed
 
 from drumnb.core import DrumnbError
+from drumnb.notation import midi as md
 from drumnb.onset_files import read_midi
-from drumnb.transcription import formats as fm
 from drumnb.transcription.score import make_score
 
 
@@ -50,11 +50,11 @@ def kicks(path, pitch=36):
 @pytest.mark.parametrize('bpm', [47, 120, 203])
 def test_downbeats_are_on_bar_lines_and_notes_at_their_seconds(tmp_path, start, bpm):
     p = scored(start + 60 / bpm * np.arange(33), np.arange(33) % 4 + 1)
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     midi, down = mido.MidiFile(tmp_path / 'x.mid'), kicks(tmp_path / 'x.mid')
     assert (down % (4 * midi.ticks_per_beat)).max() <= 4 and set(down) <= set(bar_lines(tmp_path / 'x.mid'))
     assert np.abs(read_midi(tmp_path / 'x.mid').onsets().times - p.onsets.times).max() < 1e-3
-    fm.write_quantised_midi(tmp_path / 'q.mid', p)
+    md.write_quantised_midi(tmp_path / 'q.mid', p)
     assert kicks(tmp_path / 'q.mid').tolist() == [i * 4 * midi.ticks_per_beat for i in range(8)]  # bar 1 is bar 1
 
 
@@ -72,7 +72,7 @@ def test_downbeats_are_on_bar_lines_and_notes_at_their_seconds(tmp_path, start, 
 def test_the_time_signature_is_that_of_the_sheet_and_stands_once(tmp_path, meter, per_bar, beat, sign):
     n = 8 * per_bar + 1
     p = scored(0.5 + beat * np.arange(n), np.arange(n) % per_bar + 1, meter, per_bar)
-    for name, write in (('x.mid', fm.write_performance_midi), ('q.mid', fm.write_quantised_midi)):
+    for name, write in (('x.mid', md.write_performance_midi), ('q.mid', md.write_quantised_midi)):
         write(tmp_path / name, p)
         signs = [m for m in mido.MidiFile(tmp_path / name).tracks[0] if m.type == 'time_signature']
         assert [(m.numerator, m.denominator) for m in signs] == [sign]
@@ -83,7 +83,7 @@ def test_changing_bars_change_the_time_signature(tmp_path):
     positions = [1, 2, 3, 4, 1, 2, 3, 1, 2, 3, 4, 1, 2, 3, 4, 1]
     p = performed([0.5 + 0.5 * i for i, k in enumerate(positions) if k == 1], ['KD'] * positions.count(1))
     p = replace(p, score=make_score(p, np.c_[0.5 + 0.5 * np.arange(len(positions)), positions]))
-    fm.write_quantised_midi(tmp_path / 'q.mid', p)
+    md.write_quantised_midi(tmp_path / 'q.mid', p)
     signs = [m.numerator for m in mido.MidiFile(tmp_path / 'q.mid').tracks[0] if m.type == 'time_signature']
     assert signs[:3] == [4, 3, 4] and set(kicks(tmp_path / 'q.mid')) <= set(bar_lines(tmp_path / 'q.mid'))
 
@@ -92,7 +92,7 @@ def test_an_hour_of_wandering_tempo_stays_within_a_millisecond(tmp_path):
     rng = np.random.default_rng(1)
     beats = 0.83 + np.cumsum(60 / (118 + 8 * np.sin(np.arange(7000) / 80) + 0.4 * rng.normal(size=7000)))
     p = scored(beats, np.arange(7000) % 4 + 1)
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     again = read_midi(tmp_path / 'x.mid').onsets()
     assert p.onsets.times[-1] > 3500 and np.abs(again.times - p.onsets.times).max() < 5e-4
 
@@ -100,16 +100,16 @@ def test_an_hour_of_wandering_tempo_stays_within_a_millisecond(tmp_path):
 def test_bars_that_begin_before_the_recording(tmp_path):
     p = scored(0.1 + 0.5 * np.arange(30), (np.arange(30) + 2) % 4 + 1)  # the first beat is a third one
     assert p.score.beats[0, 0] < 0
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     assert np.abs(np.sort(read_midi(tmp_path / 'x.mid').times) - p.onsets.times).max() < 1e-3
     score_bars = p.score.beats[p.score.downbeats, 0]
     ticks = mido.MidiFile(tmp_path / 'x.mid').ticks_per_beat * 4 * np.arange(len(score_bars))
-    assert np.allclose(fm.midi_bars(p.score, 1920).at(score_bars[1:]), ticks[1:], atol=2)
+    assert np.allclose(md.midi_bars(p.score, 1920).at(score_bars[1:]), ticks[1:], atol=2)
 
 
 def test_a_pickup_completes_the_lead_in():
-    assert fm.lead_in(0.5, 0.5, 1, 4) == 3 and fm.lead_in(2.0, 0.5, 1, 4) == 3 and fm.lead_in(2.5, 0.5, 1, 4) == 7
-    assert fm.lead_in(0.0, 0.5, 1, 4) == 0
+    assert md.lead_in(0.5, 0.5, 1, 4) == 3 and md.lead_in(2.0, 0.5, 1, 4) == 3 and md.lead_in(2.5, 0.5, 1, 4) == 7
+    assert md.lead_in(0.0, 0.5, 1, 4) == 0
 
 
 def test_a_pickup_is_a_short_first_bar_of_the_sheet_and_a_whole_one_of_the_performance(tmp_path):
@@ -117,11 +117,11 @@ def test_a_pickup_is_a_short_first_bar_of_the_sheet_and_a_whole_one_of_the_perfo
     p = performed(times, ['SD', 'SD', *['KD', 'HH', 'SD', 'HH'] * 4])
     p = replace(p, score=make_score(p, np.c_[0.5 * np.arange(20), (np.arange(20) + 2) % 4 + 1]))
     assert p.score.first_bar == 0
-    fm.write_quantised_midi(tmp_path / 'q.mid', p)
+    md.write_quantised_midi(tmp_path / 'q.mid', p)
     signs = [m for m in mido.MidiFile(tmp_path / 'q.mid').tracks[0] if m.type == 'time_signature']
     assert [(m.numerator, m.denominator) for m in signs] == [(1, 4), (4, 4)]
     assert bar_lines(tmp_path / 'q.mid')[1:5].tolist() == kicks(tmp_path / 'q.mid').tolist()  # bar 1 is the second
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     assert set(kicks(tmp_path / 'x.mid') // 8) <= set(bar_lines(tmp_path / 'x.mid') // 8)
     assert np.abs(read_midi(tmp_path / 'x.mid').times - p.onsets.times).max() < 1e-3
     track, at = mido.MidiFile(tmp_path / 'x.mid').tracks[0], 0
@@ -135,17 +135,17 @@ def test_a_longer_first_bar_has_its_own_time_signature(tmp_path):
     positions = [1, 2, 3, 4, 5, *[1, 2, 3, 4] * 4, 1]
     p = performed(2 + 0.5 * np.arange(21), ['KD' if k == 1 else 'HH' for k in positions[:-1]])
     p = replace(p, score=make_score(p, np.c_[2 + 0.5 * np.arange(22), positions]))
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     assert set(kicks(tmp_path / 'x.mid')) <= set(bar_lines(tmp_path / 'x.mid'))
 
 
 def test_without_a_score_there_are_seconds_and_no_bars(tmp_path):
     p = performed([0.313, 1.007, 59.9], ['KD', 'SD', 'HH'])
-    fm.write_performance_midi(tmp_path / 'x.mid', p)
+    md.write_performance_midi(tmp_path / 'x.mid', p)
     assert np.abs(read_midi(tmp_path / 'x.mid').times - p.onsets.times).max() < 3e-4
     assert 'time_signature' not in {m.type for m in mido.MidiFile(tmp_path / 'x.mid').tracks[0]}
     with pytest.raises(DrumnbError):
-        fm.write_quantised_midi(tmp_path / 'q.mid', p)
+        md.write_quantised_midi(tmp_path / 'q.mid', p)
     assert not (tmp_path / 'q.mid').exists()
 
 
@@ -153,7 +153,7 @@ def test_velocities_channel_and_articulations(tmp_path):
     p = scored(0.5 + 0.5 * np.arange(9), np.arange(9) % 4 + 1)
     names = ['hat_open' if d == 'HH' else None for d in p.onsets.names]
     object.__setattr__(p, 'articulations', names)
-    for write in (fm.write_performance_midi, fm.write_quantised_midi):
+    for write in (md.write_performance_midi, md.write_quantised_midi):
         write(tmp_path / 'x.mid', p)
         notes = [m for m in mido.MidiFile(tmp_path / 'x.mid').tracks[0] if m.type == 'note_on' and m.velocity]
         assert {m.channel for m in notes} == {9} and {m.note for m in notes} == {36, 38, 46}

@@ -13,9 +13,9 @@ import soundfile
 from browser import Browser, find_chromium
 
 from drumnb.audio import SAMPLE_RATE as SR
+from drumnb.notation import player as pl
+from drumnb.notation.corrections import render
 from drumnb.onsets import Onsets
-from drumnb.transcription import player as pl
-from drumnb.transcription.formats import render
 from drumnb.transcription.meter import find_beats
 from drumnb.transcription.score import make_score
 from drumnb.transcription.transcribe import Transcription

@@ -160,7 +160,7 @@ def write(folder: Path, **chapters) -> Path:
 @pytest.fixture(scope='module')
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp('book')
-    return book.read_book(write(folder / 'chapters', _01_first=FIRST, _02_second=SECOND, _80_more=APPENDIX), [folder])
+    return book.read_book(write(folder / 'chapters', _01_first=FIRST, _02_second=SECOND, _90_more=APPENDIX), [folder])
 
 
 @pytest.fixture(scope='module')
@@ -321,8 +321,8 @@ def test_what_is_wrong_is_said(tmp_path, cells, words):
 
 def test_an_appendix_may_not_refer_to_nothing(tmp_path):
     cells = [md('# T\n> s'), code('x', shows(text_markdown='| a | @fig-none |\n|---|---|\n| b | c |'))]
-    found = book.read_book(write(tmp_path, _80_more=cells), [tmp_path]).problems
-    assert found == ['nbs/80_more.ipynb: refers to @fig-none, which is not in the book']
+    found = book.read_book(write(tmp_path, _90_more=cells), [tmp_path]).problems
+    assert found == ['nbs/90_more.ipynb: refers to @fig-none, which is not in the book']
 
 
 WORKS = {
@@ -371,7 +371,7 @@ def test_forms_of_chapters(tmp_path):
     "Short: no code but what is marked, no exercises; sections and chapters for the pages only leave their names."
     forms = tmp_path / 'print.csv'
     forms.write_text(FORMS)
-    folder = write(tmp_path / 'chapters', _02_second=SECOND, _03_third=THIRD, _80_more=APPENDIX)
+    folder = write(tmp_path / 'chapters', _02_second=SECOND, _03_third=THIRD, _90_more=APPENDIX)
     source = build_pdf.source_of(made := book.read_book(folder, [tmp_path], forms=forms))
     for words in (
         'Words before code',

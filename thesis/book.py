@@ -33,7 +33,7 @@ PARTS = {row['tens']: row['title'] for row in PARTS_TABLE}
 APPENDICES = list(PARTS.values())[-1]  # the last part; it has no number
 PART_NUMBERS = {
     title: f'Part {roman}'
-    for title, roman in zip(list(PARTS.values())[:-1], ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII'))
+    for title, roman in zip(list(PARTS.values())[:-1], ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII', 'IX'))
 }
 FORMS = ('full', 'short', 'online')  # of a chapter in the PDF: with short code, without code and exercises, not at all
 LAST = '00_core'  # stands first in the library and last in the book

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRIDS', 'GRIDS_COMPOUND', 'FLAM', 'VALUES', 'TUPLETS', 'FLAGS', 'collisions', 'grid_costs', 'choose_grids',
            'grace_notes', 'main_notes', 'Score', 'places', 'nominal_times', 'place_onsets', 'note_table', 'make_score',
-           'coarsest', 'spell_gap', 'spell_beat', 'beams', 'transcribe', 'score_of', 'tempo_map']
+           'confident', 'coarsest', 'spell_gap', 'spell_beat', 'beams', 'transcribe', 'score_of', 'tempo_map']
 
 # %% ../../nbs/72_score.ipynb #93ff83ac
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from ..core import DrumnbError
+from ..core import DrumnbError, require
 from ..onsets import Onsets
 from .meter import beats_per_bar, find_meter, is_compound, whole_bars
 from .transcribe import Transcription, transcribe_performance
@@ -256,6 +256,18 @@ def make_score(
         .reset_index(drop=True)
     )
     return Score(beats, meter, grids, kept, len(notes) - len(kept))
+
+# %% ../../nbs/72_score.ipynb #72a00002
+def confident(transcription: Transcription, least: float = 0.0) -> Transcription:
+    "Without onsets of a lower confidence, in the same bars."
+    require(0 <= least <= 1, f'--min-confidence {least:g}: expected a number from 0 to 1')
+    sure = np.asarray(transcription.confidence) >= least
+    if sure.all():
+        return transcription
+    t, score = transcription, transcription.score
+    ways = None if t.articulations is None else tuple(a for a, keep in zip(t.articulations, sure) if keep)
+    t = replace(t, onsets=t.onsets[sure], confidence=t.confidence[sure], articulations=ways)
+    return t if score is None else replace(t, score=make_score(t, score.beats, score.meter))
 
 # %% ../../nbs/72_score.ipynb #4098f6d3
 VALUES = {  # (compound, parts of the beat) → {length in parts: (type, dots)}
