@@ -2,17 +2,20 @@
 
 import argparse
 import hashlib
+import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL_SECONDS = 900  # a cell that takes longer hangs
-SLOW_FIRST = ('48_', '46_', '70_', '15_', '54_')  # with several workers, the longest chapters must not come last
-
+USUAL_SECONDS = 12  # of a chapter that was never executed here, on an idle core
+SECONDS = '.seconds.json'  # what each chapter took the last time, in the folder of the executed chapters
 
 BOOK_DEPENDS = ('results', 'thesis/published')  # what `make figures` and `make thesis` name with --depends
 
@@ -79,6 +82,51 @@ def execute_apart(notebook: Path, args: argparse.Namespace) -> bool:
     return subprocess.run([sys.executable, __file__, str(notebook), '--to', str(args.to), *depends]).returncode == 0
 
 
+class Progress:
+    "Says after each chapter how far it is, how long the others will take, and how much memory was used."
+
+    def __init__(self, notebooks: list[Path], folder: Path, workers: int):
+        self.path, self.workers, self.lock = folder / SECONDS, workers, threading.Lock()
+        self.seconds = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.left, self.all, self.started = {n.stem for n in notebooks}, len(notebooks), time.monotonic()
+        self.expected, self.taken = 0.0, 0.0  # seconds of the chapters that are done: before and now
+
+    def usual(self, stem: str) -> float:
+        return self.seconds.get(stem, USUAL_SECONDS)
+
+    def slowest_first(self, notebooks: list[Path]) -> list[Path]:
+        "With several workers, the longest chapters must not come last."
+        return sorted(notebooks, key=lambda n: (-self.usual(n.stem), n.name))
+
+    def remaining(self) -> float:
+        "Seconds, corrected by how this run compares with the last."
+        pace = self.taken / self.expected if self.expected else 1.0
+        return sum(map(self.usual, self.left)) * pace / self.workers
+
+    def run(self, notebook: Path, execute) -> bool:
+        before = time.monotonic()
+        good = execute(notebook)
+        with self.lock:
+            took = time.monotonic() - before
+            self.expected, self.taken = self.expected + self.usual(notebook.stem), self.taken + took
+            self.left.discard(notebook.stem)
+            if good and took > 1 and self.all > 1:  # neither what was up to date nor a process for one chapter
+                self.seconds[notebook.stem] = round(took, 1)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.write_text(json.dumps(self.seconds, indent=0))
+            if self.all > 1:
+                self.say()
+        return good
+
+    def say(self):
+        past, most = time.monotonic() - self.started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        print(
+            f'{self.all - len(self.left)} of {self.all} chapters, {past / 60:.1f} min, about '
+            f'{self.remaining() / 60:.1f} min to go; largest process {most / 2**20:.1f} GiB',
+            flush=True,
+        )
+
+
 def remove_left_over(folder: Path, kept: list[Path]):
     "Chapters that no notebook makes any more."
     for path in folder.glob('[0-9][0-9]_*.ipynb'):
@@ -102,13 +150,13 @@ def main() -> int:
         parser.error(f'no such notebook: {", ".join(absent)}')
     if args.all and args.to.is_dir():
         remove_left_over(args.to, args.notebooks)
-    started = time.monotonic()
+    started, progress = time.monotonic(), Progress(args.notebooks, args.to, args.workers)
     if args.workers > 1:
-        order = sorted(args.notebooks, key=lambda n: (not n.name.startswith(SLOW_FIRST), n.name))
         with ThreadPoolExecutor(args.workers) as pool:
-            done = list(pool.map(lambda n: execute_apart(n, args), order))
+            order = progress.slowest_first(args.notebooks)
+            done = list(pool.map(lambda n: progress.run(n, lambda n: execute_apart(n, args)), order))
     else:
-        done = [execute(n, args.to, args.depends) for n in args.notebooks]
+        done = [progress.run(n, lambda n: execute(n, args.to, args.depends)) for n in args.notebooks]
     if len(done) > 1:
         print(f'{sum(done)} of {len(done)} chapters in {args.to}, {time.monotonic() - started:.0f} s')
     return 0 if all(done) else 1

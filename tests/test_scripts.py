@@ -135,3 +135,19 @@ def test_the_full_kit_is_scored_on_subclasses(tmp_path, monkeypatch, isolated, c
     assert rows.tp.sum() == 0 < rows.fn.sum() and 'micro F1 0.000' in capsys.readouterr().out
     five = save_model(tmp_path / 'five', make_model('rnn'), **about)
     assert load('score_full_kit').main([str(five)]) == 2 and 'five classes only' in capsys.readouterr().err
+
+
+def test_progress_comes_with_an_estimate_and_memory(tmp_path):
+    "The rest is estimated from what chapters took the last time, at the pace of this run."
+    (tmp_path / '.seconds.json').write_text('{"01_a": 10, "02_b": 30, "03_c": 2}')
+    chapters = [tmp_path / f'{stem}.ipynb' for stem in ('01_a', '02_b', '03_c', '04_new')]
+    progress = load('execute').Progress(chapters, tmp_path, 2)
+    assert [p.stem for p in progress.slowest_first(chapters)] == ['02_b', '04_new', '01_a', '03_c']
+    assert progress.remaining() == (10 + 30 + 2 + load('execute').USUAL_SECONDS) / 2
+    progress.left, progress.expected, progress.taken = {'02_b'}, 10.0, 20.0
+    assert progress.remaining() == 30
+    for name in 'ab':
+        write_notebook(tmp_path / f'{name}.ipynb', 'x = 1')
+    said = execute(tmp_path / 'a.ipynb', tmp_path / 'b.ipynb', '--to', tmp_path / 'done').stdout
+    assert '1 of 2 chapters' in said and 'min to go; largest process' in said
+    assert set(json.loads((tmp_path / 'done/.seconds.json').read_text())) <= {'a', 'b'}
