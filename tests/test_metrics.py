@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS5
 from drumnb.metrics import (
+    bca,
+    bca_interval,
     bootstrap,
     count,
     count_array,
     f_measure,
+    holm,
     macro_f1,
     match,
     micro_f1,
@@ -282,16 +285,86 @@ def test_bootstrap_is_fast_and_repeats_itself():
     assert first[0] < micro_f1(rows) < first[1]
 
 
-def test_bootstrap_covers_the_truth():
-    "Of 95 % intervals for a known figure, about 95 % hold it (a generous margin: 40 tracks, 200 test sets)."
-    rng, inside = np.random.default_rng(0), 0
-    truth = 0.8  # 2·0.8 / (2·0.8 + 0.2 + 0.2)
+def counted(rng, tracks, trainings=1, spread=0.0):
+    "Rows of one drum: skill varies from track to track, and with `spread` from training to training."
+    skill = rng.beta(8, 2, tracks)[None] + spread * rng.normal(size=trainings)[:, None]
+    skill = skill.clip(0.01, 0.99).ravel()
+    tp, fp, fn = rng.binomial(100, skill), rng.binomial(100, 1 - skill), rng.binomial(100, 1 - skill)
+    seeds, names = np.divmod(np.arange(tracks * trainings), tracks)
+    return pd.DataFrame(dict(seed=seeds, track=names, drum='SD', tp=tp, fp=fp, fn=fn))
+
+
+@pytest.mark.parametrize('tracks, trainings, spread', [(9, 1, 0), (40, 1, 0), (9, 3, 0.05)])
+def test_bootstrap_covers_the_truth(tracks, trainings, spread):
+    "Of 95 % intervals for a known figure, about 95 % hold it; the margin is that of 300 tables."
+    rng = np.random.default_rng(0)
+    truth = float(micro_f1(pd.concat([counted(rng, 200, 30, spread) for _ in range(30)])))
+    found = [bootstrap(counted(rng, tracks, trainings, spread), n=500, seed=i) for i in range(300)]
+    assert 0.90 <= np.mean([low <= truth <= high for low, high in found]) <= 0.985
+
+
+def test_equals_differ_significantly_no_oftener_than_they_may():
+    "Two systems of equal skill, nine tracks and three trainings each: 5 % of p values lie below .05."
+    rng, small = np.random.default_rng(1), 0
     for i in range(200):
-        skill = rng.beta(8, 2, 40)
-        tp, fp, fn = rng.binomial(100, skill), rng.binomial(100, 1 - skill), rng.binomial(100, 1 - skill)
-        low, high = bootstrap(pd.DataFrame(dict(track=range(40), drum='SD', tp=tp, fp=fp, fn=fn)), n=400, seed=i)
-        inside += low <= truth <= high
-    assert 0.88 <= inside / 200 <= 0.99
+        ease = rng.beta(8, 2, 9)
+        pair = []
+        for _ in range(2):
+            skill = (ease[None] + 0.05 * rng.normal(size=(3, 1)) + 0.02 * rng.normal(size=(3, 9))).clip(0.01, 0.99)
+            tp, wrong = rng.binomial(100, skill).ravel(), rng.binomial(100, 1 - skill).ravel()
+            pair.append(counted(rng, 9, 3).assign(tp=tp, fp=wrong, fn=wrong))
+        out = paired_bootstrap(*pair, n=500, seed=i)
+        assert (out['p'] < 0.045) <= (out['low'] > 0 or out['high'] < 0)
+        small += out['p'] < 0.05
+    assert small <= 24  # 12 %, with three trainings that differ by more than most do
+
+
+def test_bca_is_that_of_scipy():
+    from scipy.stats import bootstrap as reference
+
+    values = np.random.default_rng(0).lognormal(size=14)
+    for statistic in (np.mean, np.median):
+        theirs = reference((values,), statistic, n_resamples=3000, method='BCa', rng=np.random.default_rng(1))
+        drawn = theirs.bootstrap_distribution
+        left_out = [np.array([statistic(np.delete(values, i)) for i in range(len(values))])]
+        z0, a, df = bca(drawn, statistic(values), left_out)
+        assert df == pytest.approx(13)  # tracks less one
+        assert bca_interval(drawn, z0, a) == pytest.approx(tuple(theirs.confidence_interval), abs=1e-9)
+        low, high = bca_interval(drawn, z0, a, df)
+        assert low < theirs.confidence_interval.low < theirs.confidence_interval.high < high
+
+
+def test_the_whole_is_that_of_scipy_for_many_tracks():
+    "With 400 tracks neither Student's t nor the track that is not drawn matters."
+    from scipy.stats import bootstrap as reference
+
+    counts = counted(np.random.default_rng(3), 400)[['tp', 'fp', 'fn']].to_numpy(float)
+
+    def f(tp, fp, fn, axis):
+        return 2 * tp.sum(axis) / (2 * tp.sum(axis) + fp.sum(axis) + fn.sum(axis))
+
+    theirs = reference(tuple(counts.T), f, paired=True, n_resamples=5000, batch=500, rng=np.random.default_rng(0))
+    ours = bootstrap(counted(np.random.default_rng(3), 400), n=5000)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.1 * (ours[1] - ours[0]))
+
+
+def test_a_row_for_each_seed_is_not_another_track():
+    rows = counted(np.random.default_rng(5), 12)
+    copies = pd.concat([rows.assign(seed=s) for s in range(3)])
+    assert bootstrap(copies) == pytest.approx(bootstrap(rows), abs=0.01)
+    differing = pd.concat([rows.assign(seed=s, tp=rows.tp - 20 * s) for s in range(3)])
+    assert np.diff(bootstrap(differing)) > 1.5 * np.diff(bootstrap(copies))
+
+
+def test_holm_is_the_procedure_step_by_step():
+    p = np.random.default_rng(0).random(12) ** 4
+    for level in (0.01, 0.05, 0.2):
+        rejected = np.zeros(12, bool)
+        for k, i in enumerate(np.argsort(p)):  # as Holm states it
+            if p[i] > level / (12 - k):
+                break
+            rejected[i] = True
+        assert ((holm(p) <= level) == rejected).all()
 
 
 def test_bootstrap_by_group_and_of_one_track():
@@ -311,7 +384,7 @@ def test_paired_bootstrap():
         and out['p'] < 0.01
     )
     back = paired_bootstrap(rows, better)
-    assert back['diff'] == -out['diff'] and back['p'] == out['p'] and back['low'] == pytest.approx(-out['high'])
+    assert (-back['diff'], -back['high'], back['p']) == pytest.approx((out['diff'], out['low'], out['p']))
     by_chance = paired_bootstrap(rows, random_rows(40, 5))
     assert by_chance['low'] < by_chance['diff'] < by_chance['high']
     with pytest.raises(DrumnbError, match='track 7 is in one'):
