@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from performances import HAND, SR, kicks
 
+from drumnb import core
 from drumnb.core import DrumnbError
 from drumnb.notation import batch_transcription as bt
 from drumnb.notation import formats as fm
@@ -57,6 +58,23 @@ def test_a_read_only_folder_is_named_before_any_work_and_keeps_its_files(open_fo
         with pytest.raises(DrumnbError, match='cannot be written to'):
             bt.transcribe_files([open_folder / 'song.wav'], out / 'deeper', 'csv', HAND)
     assert (out / 'song.csv').read_bytes() == whole and sorted(p.name for p in out.iterdir()) == ['.drumnb', 'song.csv']
+
+
+def test_a_disk_that_is_nearly_full_is_named_before_any_work(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / 'song.wav', kicks(), SR)
+    free = shutil.disk_usage(tmp_path).free // 1_000_000_000 * 1_000_000_000
+    monkeypatch.setattr(core, 'FREE', 2 * free + 1)
+    with pytest.raises(DrumnbError, match='out: only .* MB are free; make room, or choose another folder with --out'):
+        bt.transcribe_files([tmp_path / 'song.wav'], tmp_path / 'out', 'csv', HAND)
+    assert not list((tmp_path / 'out').iterdir())
+
+
+def test_a_name_too_long_for_its_results_fails_alone(tmp_path):
+    long = tmp_path / f'{"ö" * 123}xx.wav'  # 252 bytes; .csv fits in 255, .musicxml does not
+    for path in (long, tmp_path / 'song.wav'):
+        soundfile.write(path, kicks(), SR)
+    outcomes = bt.transcribe_files([long, tmp_path / 'song.wav'], tmp_path / 'out', 'csv,musicxml', HAND)
+    assert list(outcomes.status) == ['failed', 'done'] and 'bytes, 255 are possible' in outcomes.message[0]
 
 
 def test_a_recording_that_may_not_be_read_fails_alone(open_folder):

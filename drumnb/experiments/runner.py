@@ -31,6 +31,7 @@ from drumnb.core import (
     progress,
     project_root,
     read_json,
+    require_writable,
     runs_home,
     side_by_side,
     unknown_name,
@@ -214,9 +215,11 @@ def run_job(
 
 # %% ../../nbs/47_runner.ipynb #4a2116f0
 def check_data(jobs: list[Job]):
-    "Raise `DrumnbError` for the first unfinished job whose tracks cannot be listed; better now than after hours."
-    for job in jobs:
-        if job.exp and not job.finished():
+    "Raise `DrumnbError` where results cannot be kept or a job's tracks not be listed; better now than after hours."
+    for job in (j for j in jobs if not j.finished()):
+        require_writable(job.result.parent, 'set DRUMNB_RESULTS to another folder')
+        require_writable(job.notebook.parent, 'set DRUMNB_RUNS to another folder')
+        if job.exp:
             job.exp.tracks()
 
 # %% ../../nbs/47_runner.ipynb #a445a713
