@@ -69,7 +69,7 @@ figures: chapters ## Execute every chapter and redraw the committed figures/
 	@cp -v runs/chapters/figures/*.png figures/ | wc -l | xargs printf '%s figures drawn into figures/\n'
 
 thesis: chapters ## Execute every chapter and make the book: HTML pages, one HTML file and a PDF in runs/thesis/
-	@status=0; for step in build_html build_pdf book; do $(ONE_THREAD) $(BIN)/python thesis/$$step.py || status=1; done; exit $$status
+	@$(ONE_THREAD) $(BIN)/python thesis/build.py
 
 export: venv ## Write the library from the notebooks, and clean the notebooks
 	@$(BIN)/nbdev_export

@@ -392,7 +392,7 @@ def test_forms_of_chapters(tmp_path):
 
 def test_forms_must_be_of_something(tmp_path):
     (tmp_path / 'print.csv').write_text('what,form,why\nfirst,shrt,\nnone,short,\nfirst: Nowhere,online,\n')
-    many = {f'_{n}0_first{n}': FIRST for n in range(9)}
+    many = {f'_{n}0_first{n}': FIRST for n in range(10)}
     chapters = {name: [md('# T\n> s')] for name in many} | {'_01_first': [md('# T\n> s')]}
     found = book.read_book(write(tmp_path / 'chapters', **chapters), forms=tmp_path / 'print.csv').problems
     assert sorted(line for line in found if 'print.csv' in line) == [

@@ -17,6 +17,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -1144,40 +1145,44 @@ def commit_line() -> tuple[str, str]:
     return git('rev-parse', '--short=12', 'HEAD'), git('log', '-1', '--format=%cs')
 
 
-def arguments(text: str) -> argparse.ArgumentParser:
-    "The command line that the scripts of the book share."
-    parser = argparse.ArgumentParser(description=text)
+def build(about: str, *makers) -> int:
+    """The command of the scripts of the book: read the chapters once, let each maker write its form, and say what is
+    wrong, one line each, with the minutes and the memory that it took."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument(
         '--chapters', type=Path, default=ROOT / 'runs/chapters', help='folder of the executed notebooks'
     )
-    return parser
-
-
-def read_chapters(args: argparse.Namespace):
-    """The book of the chapters named on the command line; figures that need data which are not here come from the
-    repository."""
-    return read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
-
-
-def main() -> int:
-    parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument('--check', action='store_true', help='only check (the default)')
-    args = parser.parse_args()
-    try:
-        book = read_chapters(args)
+    parser.add_argument('--to', type=Path, default=ROOT / 'runs/thesis', help='folder of the book')
+    args, started = parser.parse_args(), time.monotonic()
+    try:  # figures that need data which are not here come from the repository
+        book = read_book(args.chapters, [args.chapters / 'figures', ROOT / 'figures'])
+        problems = [*book.problems]
+        for make in makers:
+            print(f'{(time.monotonic() - started) / 60:.1f} min: {make.__module__}', flush=True)
+            problems += make(book, args.to)
     except BookError as error:
         print(error, file=sys.stderr)
         return 1
-    for line in book.problems:
+    for line in problems:
         print(line)
+    print(f'{counted(book)}; {len(problems)} problems; {spent(started)}')
+    return 1 if problems else 0
+
+
+def counted(book: Book) -> str:
     kinds = Counter(kind for kind, *_ in book.targets.values())
-    print(
+    return (
         f'{len(book.chapters)} chapters, {kinds["fig"]} figures, {kinds["tbl"]} tables, {kinds["eq"]} equations, '
-        f'{len(book.references)} references, '
-        f'{len(book.sounds)} sounds; {len(book.problems)} problems'
+        f'{len(book.references)} references, {len(book.sounds)} sounds'
     )
-    return 1 if book.problems else 0
+
+
+def spent(started: float) -> str:
+    import resource
+
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return f'{(time.monotonic() - started) / 60:.1f} min, {most / 2**20:.1f} GiB'
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(build(__doc__))

@@ -7,7 +7,6 @@ import html
 import json
 import re
 import shutil
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -18,13 +17,11 @@ from api import index_entries, package_page, read_library
 from book import (
     HERE,
     PART_NUMBERS,
-    ROOT,
     SUBTITLE,
     TITLE,
     Book,
-    BookError,
-    arguments,
     attr,
+    build,
     commit_line,
     copyright_line,
     div,
@@ -33,7 +30,6 @@ from book import (
     elements,
     pairs_of,
     pandoc,
-    read_chapters,
     table_rows,
     text_of,
     tidy_table,
@@ -564,25 +560,16 @@ def check_pages(folder: Path, files: list[Path] | None = None) -> list[str]:
     return problems
 
 
-def main() -> int:
-    parser = arguments(__doc__)
-    parser.add_argument('--to', type=Path, default=ROOT / 'runs/thesis', help='folder of the book')
-    args = parser.parse_args()
-    try:
-        book = read_chapters(args)
-        inside = pages(book)
-        write_site(book, args.to / 'html', inside)
-        write_single(book, args.to / 'drumnb.html', inside)
-        problems = [*check_pages(args.to / 'html'), *check_pages(args.to, [args.to / 'drumnb.html'])]
-    except BookError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for line in problems:
-        print(line, file=sys.stderr)
-    print(f'{args.to}/html/index.html: {len(inside)} pages, {len(book.images)} pictures, {len(book.sounds)} sounds')
-    print(f'{args.to}/drumnb.html: the same in one file of {(args.to / "drumnb.html").stat().st_size / 1e6:.0f} MB')
-    return 1 if problems else 0
+def make(book: Book, folder: Path) -> list[str]:
+    "Write the pages and the one file; what is wrong with them."
+    inside = pages(book)
+    write_site(book, folder / 'html', inside)
+    write_single(book, folder / 'drumnb.html', inside)
+    size = (folder / 'drumnb.html').stat().st_size / 1e6
+    print(f'{folder}/html/index.html: {len(inside)} pages, {len(book.images)} pictures, {len(book.sounds)} sounds')
+    print(f'{folder}/drumnb.html: the same in one file of {size:.0f} MB', flush=True)
+    return [*check_pages(folder / 'html'), *check_pages(folder, [folder / 'drumnb.html'])]
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(build(__doc__, make))

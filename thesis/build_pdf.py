@@ -5,7 +5,6 @@ import copy
 import json
 import re
 import shutil
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from book import (
     BREAK,
     HERE,
     PART_NUMBERS,
-    ROOT,
     SUBTITLE,
     TITLE,
     Book,
     BookError,
-    arguments,
     attr,
+    build,
     commit_line,
     copyright_line,
     div,
@@ -31,7 +29,6 @@ from book import (
     is_checks,
     pairs_of,
     pandoc,
-    read_chapters,
     table_rows,
     text,
     text_of,
@@ -497,22 +494,13 @@ def font_folder() -> Path:
     return Path(matplotlib.get_data_path()) / 'fonts/ttf'
 
 
-def main() -> int:
-    parser = arguments(__doc__)
-    parser.add_argument('--to', type=Path, default=ROOT / 'runs/thesis', help='folder of the book')
-    args = parser.parse_args()
-    try:
-        book = read_chapters(args)
-        args.to.mkdir(parents=True, exist_ok=True)
-        path, warnings = compile_pdf(source_of(book), book, args.to)
-    except BookError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for line in dict.fromkeys(warnings):
-        print(line, file=sys.stderr)
-    print(f'{path}: {path.stat().st_size / 1e6:.0f} MB')
-    return 1 if warnings else 0
+def make(book: Book, folder: Path) -> list[str]:
+    "Write the PDF; what typst and the fonts complain about."
+    folder.mkdir(parents=True, exist_ok=True)
+    path, warnings = compile_pdf(source_of(book), book, folder)
+    print(f'{path}: {path.stat().st_size / 1e6:.0f} MB', flush=True)
+    return list(dict.fromkeys(warnings))
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(build(__doc__, make))
