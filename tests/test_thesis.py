@@ -113,7 +113,7 @@ APPENDIX = [
 MODULE = '''"""What the module is for."""
 
 # %% auto #0
-__all__ = ['LEVEL', 'Kit', 'half']
+__all__ = ['LEVEL', 'Kit', 'half', 'Player']
 
 # %% ../nbs/01_first.ipynb #c
 # Of silence, dB
@@ -141,6 +141,13 @@ def half(
 @patch
 def tune(self: Kit, cents: float):
     "Higher or lower."
+
+
+class Player:
+    "Plays."
+
+    def __init__(self, kit: Kit):  # one kit
+        self.kit = kit
 
 
 def _hidden():
@@ -407,8 +414,9 @@ def test_the_reference_is_what_the_modules_say(tmp_path):
     (tmp_path / 'drumnb/first.py').write_text(MODULE)
     module = api.module_of(tmp_path / 'drumnb/first.py', tmp_path)
     assert (module.name, module.doc, module.chapter) == ('drumnb.first', 'What the module is for.', '01_first')
-    assert [e.name for e in module.entries] == ['LEVEL', 'Kit', 'half']
-    level, kit, half = module.entries
+    assert [e.name for e in module.entries] == ['LEVEL', 'Kit', 'half', 'Player']
+    level, kit, half, player = module.entries
+    assert player.signature == 'class Player:\n    def __init__(self, kit: Kit):  # one kit'
     assert level.doc == 'Of silence, dB' and level.signature == 'LEVEL = -60'
     assert kit.signature.endswith('size: int  # inches') and [m.name for m in kit.members] == ['Kit.play', 'Kit.tune']
     assert half.signature.endswith(') -> float:  # half of it') and 'return' not in half.signature
@@ -422,9 +430,9 @@ def test_the_reference_is_what_the_modules_say(tmp_path):
 
 def test_the_reference_is_found(made):
     page = read(made / 'html/api-drumnb.html')
-    assert 'href="first.html#sec-first"' in page and '<details class="cell source">' in page
+    assert 'href="first.html#sec-first"' in page and '<details class="cell api-code">' in page
     assert '"api-drumnb.first.half"' in read(made / 'html/search.js')
-    assert '<details class="cell source">' not in read(made / 'drumnb.html')
+    assert '<details class="cell api-code">' not in read(made / 'drumnb.html')
 
 
 def test_the_reference_has_every_public_name():

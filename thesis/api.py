@@ -53,14 +53,16 @@ def head_of(node, lines: list[str]) -> str:
     "Signature or class line with its comments, without the body."
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)]) - 1
     body = node.body[0]
-    if isinstance(node, ast.ClassDef):  # the fields are part of what a reader asks for
-        fields = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+    if isinstance(node, ast.ClassDef):  # the fields, or what it is made from, are part of what a reader asks for
         head = lines[first : node.lineno]
-        for n in fields:
-            start = n.lineno - 1
-            while lines[start - 1].strip().startswith('#'):
-                start -= 1
-            head += lines[start : n.end_lineno]
+        for n in node.body:
+            if isinstance(n, ast.AnnAssign):
+                start = n.lineno - 1
+                while lines[start - 1].strip().startswith('#'):
+                    start -= 1
+                head += lines[start : n.end_lineno]
+            elif isinstance(n, ast.FunctionDef) and n.name == '__init__':
+                head.append(head_of(n, lines))
         return '\n'.join(head)
     last = body.lineno - 1
     return '\n'.join(lines[first : max(last, node.lineno)]).rstrip()
@@ -163,7 +165,7 @@ def coloured(code: str) -> str:
 
 def entry_html(module: Module, entry: Entry, level: int = 3) -> str:
     folded = (
-        f'<details class="cell source"><summary>code</summary><pre>{coloured(entry.code)}</pre></details>'
+        f'<details class="cell api-code"><summary>code</summary><pre>{coloured(entry.code)}</pre></details>'
         if entry.code.strip() != entry.signature.strip()
         else ''
     )

@@ -489,7 +489,7 @@ def write_single(book: Book, path: Path, inside: dict):
         lambda m: f'src="{data_uri(MIME[m[1].rsplit(".", 1)[1]], book.images[html.unescape(m[1])])}"',
         body,
     )
-    body = re.sub(r'(?s)<details class="cell source">.*?</details>', '', body)
+    body = re.sub(r'(?s)<details class="cell api-code">.*?</details>', '', body)
     index = json.dumps(search_index(book, inside), ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')
     whole = fill(
         template,
