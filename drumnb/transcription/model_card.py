@@ -268,9 +268,9 @@ ABOUT_LOOKS = (
     'the date of its first line; looks before it were not counted.'
 )
 ABOUT_PEERS = (
-    'Published figures are of all tracks of MDB Drums, ours of the nine whose audio is freely at hand: read the '
-    'columns side by side, not as a ranking. A system without the word *published* was scored on our files by our '
-    'scorer.'
+    'Published figures are of all tracks of MDB Drums where the column does not say that they are of the nine whose '
+    'audio is freely at hand, as ours are: only those can be ranked. A system without the word *published* was scored '
+    'on our files by our scorer, with 95 % intervals over tracks.'
 )
 
 
