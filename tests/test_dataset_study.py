@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
-from drumnb.datasets.registry import write_fixture
-from drumnb.experiments.experiment import all_tracks, limited
+from drumnb.datasets.registry import limited, write_fixture
+from drumnb.experiments.experiment import all_tracks
 from drumnb.experiments.results import OFFSETS, TOLERANCES, run_task, timing_of
 from drumnb.experiments.runner import check_data
 from drumnb.onsets import Onsets

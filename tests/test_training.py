@@ -19,12 +19,11 @@ from drumnb.experiments.training import (
     TrainConfig,
     fit,
     learning_rate,
-    load_checkpoint,
     plateau_factor,
     progress_callback,
     weighted_bce,
 )
-from drumnb.models.registry import make_model
+from drumnb.models.registry import load_checkpoint, make_model
 
 TINY = dict(front='conv1d', channels=(8, 8), layers=1, hidden=6, dropout=0.2)
 

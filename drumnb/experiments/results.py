@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'TASKS', 'TOLERANCES', 'OFFSETS', 'RESULT_MIME', 'Result', 'result_path', 'save_result', 'load_result',
-           'data_fingerprint', 'finished', 'code_version', 'versions', 'run_lock', 'follow_parent', 'note_status',
-           'register_task', 'run_task', 'timing_of', 'settings_of', 'publish', 'published', 'check_published']
+           'data_fingerprint', 'finished', 'code_version', 'versions', 'describe_run', 'run_lock', 'follow_parent',
+           'note_status', 'register_task', 'run_task', 'timing_of', 'settings_of', 'publish', 'published',
+           'check_published']
 
 # %% ../../nbs/45_results.ipynb #c24d4b88
 import contextlib
@@ -37,7 +38,9 @@ from drumnb.core import (
     write_json,
 )
 from .recipes import Task
+from .training import set_threads
 from ..metrics import match
+from ..models.inspection import count_parameters
 from ..onsets import Onsets
 
 # %% ../../nbs/45_results.ipynb #035a7475
@@ -175,6 +178,40 @@ def versions() -> dict:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+# %% ../../nbs/45_results.ipynb #9a8954b9
+def describe_run(exp, data, model, history, threshold, train_seconds, wall_seconds) -> dict:
+    "How a result came to be, for the JSON beside the rows."
+    best = history.best
+    return dict(
+        config=exp.settings,
+        key=exp.key,
+        recipe=exp.recipe,
+        label=exp.label,
+        seed=exp.seed,
+        **code_version(),
+        fingerprint=data.fingerprint,
+        versions=versions(),
+        wall_seconds=round(wall_seconds, 1),
+        train_seconds=round(train_seconds, 1),
+        threads=set_threads(),
+        machine=platform.machine(),
+        skipped=data.skipped,
+        absent=data.absent,
+        parameters=count_parameters(model),
+        threshold=threshold,
+        epochs=len(history.rows),
+        ended=history.finished,
+        best_epoch=best['epoch'],
+        validation_micro_f1=best['micro_f1'],
+        tracks=dict(
+            train=len(data.played or data.train),
+            validation=len(data.validation),
+            **{f'test {k}': len(v) for k, v in data.tests.items()},
+        ),
+        train_hours=round(data.hours, 4),
+        history=history.rows,
+    )
 
 # %% ../../nbs/45_results.ipynb #dc8f9131
 @contextlib.contextmanager

@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['FACTOR', 'PATIENCE', 'WARMUP', 'SCHEDULES', 'weighted_bce', 'TrainConfig', 'plateau_factor', 'learning_rate',
-           'update_average', 'set_threads', 'pick_device', 'half_precision', 'History', 'save_checkpoint',
-           'load_checkpoint', 'batch_loss', 'Method', 'Trainer', 'fit', 'plot_history', 'progress_callback']
+           'update_average', 'set_threads', 'pick_device', 'half_precision', 'History', 'batch_loss', 'Method',
+           'Trainer', 'fit', 'progress_callback']
 
 # %% ../../nbs/42_training.ipynb #6229c21b
 import copy
-import json
 import math
 import os
 from collections.abc import Callable
@@ -26,11 +25,10 @@ import torch
 # %% ../../nbs/42_training.ipynb #2ccbbce9
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from ..core import DrumnbError, atomic_path, content_key, progress, require, require_positive, use_style
+from ..core import DrumnbError, content_key, progress, require, require_positive
+from ..models.registry import load_checkpoint, save_checkpoint
 
 # %% ../../nbs/42_training.ipynb #f02d6b34
 def weighted_bce(
@@ -199,28 +197,6 @@ class History:
 # %% ../../nbs/42_training.ipynb #e673fe14
 def _score(row):
     return row['micro_f1'] if row['micro_f1'] == row['micro_f1'] else -1.0
-
-# %% ../../nbs/42_training.ipynb #03adf1d2
-def save_checkpoint(
-    path: str | Path,  # A .safetensors file
-    state: dict,  # Name to tensor
-    info: dict,  # Anything JSON can hold
-):
-    "Write tensors and their description as one file, atomically."
-    tensors = {k: v.detach().to('cpu', copy=True).contiguous() for k, v in state.items()}
-    with atomic_path(path) as tmp:
-        save_file(tensors, tmp, metadata={'drumnb': json.dumps(info)})
-
-# %% ../../nbs/42_training.ipynb #baeb941d
-def load_checkpoint(
-    path: str | Path,  # From `save_checkpoint`
-) -> tuple[dict, dict]:  # Tensors and description
-    "Read a checkpoint; a damaged one is a `DrumnbError`."
-    try:
-        with safe_open(path, framework='pt') as f:
-            return {k: f.get_tensor(k) for k in f.keys()}, json.loads((f.metadata() or {})['drumnb'])
-    except (SafetensorError, OSError, ValueError, KeyError) as e:
-        raise DrumnbError(f'{path}: not a readable checkpoint ({e}); delete it to start the run afresh') from None
 
 # %% ../../nbs/42_training.ipynb #52fdc204
 def batch_loss(model: nn.Module, batch: dict) -> tuple:  # loss with a gradient, its parts as numbers
@@ -477,33 +453,6 @@ def fit(
     model.load_state_dict(run.best)
     model.eval()
     return run.history
-
-# %% ../../nbs/42_training.ipynb #7817984f
-def plot_history(
-    history: History,
-    ax=None,  # Matplotlib axes; made when missing
-):
-    "Training and validation loss, and micro F1 on a second axis; a line marks the best epoch."
-    plt = use_style()
-    if ax is None:
-        _, ax = plt.subplots()
-    t = history.table()
-    ax.plot(t.epoch, t.train_loss, color='0.6', label='training loss')
-    ax.plot(t.epoch, t.loss, color='#0072B2', label='validation loss')
-    other = ax.twinx()
-    other.spines.right.set_visible(True)
-    other.plot(t.epoch, t.micro_f1, color='#D55E00', label='validation micro F1')
-    other.axvline(history.best['epoch'], ls=':', color='0.4', lw=1)
-    ax.set(xlabel='epoch', ylabel='loss', ylim=(0, None))
-    other.set(ylabel='micro F1', ylim=(0, 1.02))
-    ax.legend(
-        *[a + b for a, b in zip(ax.get_legend_handles_labels(), other.get_legend_handles_labels())],
-        loc='lower center',
-        bbox_to_anchor=(0.5, 1),
-        ncols=3,
-        fontsize=8,
-    )
-    return ax
 
 # %% ../../nbs/42_training.ipynb #2637d2f9
 def progress_callback(

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core import DrumnbError, require, require_positive
 from ..experiments.inference import chunk_windows
-from ..experiments.training import load_checkpoint, save_checkpoint
+from ..models.registry import load_checkpoint, save_checkpoint
 
 # %% ../../nbs/52_tatum_crnn.ipynb #22221fa2
 from ..models.layers import ConvFront, ConvFront1d, Recurrent

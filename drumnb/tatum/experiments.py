@@ -24,7 +24,7 @@ from torch import nn
 
 # %% ../../nbs/59_tatum_experiments.ipynb #texp0004
 from ..core import content_key, progress, read_json, runs_home, write_json
-from ..experiments.batches import Normaliser
+from ..experiments.features import Normaliser
 
 # %% ../../nbs/59_tatum_experiments.ipynb #0d9e94aa
 from drumnb.experiments.results import (

@@ -44,7 +44,7 @@ from ..drums import DRUMS3
 # %% ../../nbs/53_language_models.ipynb #b6e024f4
 from ..drums import vocabulary as as_vocabulary
 from ..experiments.results import Result
-from ..experiments.training import load_checkpoint, save_checkpoint
+from ..models.registry import load_checkpoint, save_checkpoint
 from ..rendering.drum_parts import compose_part
 from .grid import TatumGrid, quantise, save_rows
 

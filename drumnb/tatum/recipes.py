@@ -32,8 +32,7 @@ from ..datasets.registry import dataset_class, get_dataset
 from ..drums import vocabulary as as_vocabulary
 
 # %% ../../nbs/56_tatum_recipes.ipynb #b95f8e77
-from ..experiments.batches import Normaliser
-from ..experiments.features import FrameStore, prepare
+from ..experiments.features import FrameStore, Normaliser, prepare
 from ..experiments.recipes import Features, Resources, Task, given_words, placed, plain, short_name, vary
 from ..models.registry import make_model
 from ..spectrograms import FPS

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from ..core import DrumnbError, content_key, data_file, escaped, reading, require
 from ..drums import DRUMS5
 from ..drums import vocabulary as as_vocabulary
-from ..experiments.batches import Normaliser
+from ..experiments.features import Normaliser
 from ..experiments.inference import Calibration, VelocityModel, activations, articulations_at, decode, onset_levels
 from ..models.onnx import load_onnx
 from ..onsets import Onsets

@@ -24,7 +24,6 @@ from .. import audio
 from ..core import DrumnbError, data_file, progress, results_home, rng_for, runs_home, write_text
 from ..datasets.registry import get_dataset
 from ..drums import FULL_KIT
-from ..experiments.batches import Normaliser
 from drumnb.experiments.experiment import (
     PICKING,
     sampled_outputs,
@@ -32,7 +31,7 @@ from drumnb.experiments.experiment import (
     store_activations,
     validation_store,
 )
-from ..experiments.features import FrameStore, prepare
+from ..experiments.features import FrameStore, Normaliser, prepare
 
 # %% ../../nbs/74_weights.ipynb #d64dd3a1
 from drumnb.experiments.inference import (
