@@ -311,7 +311,7 @@ def _start_here(ray, at_once, quiet):
     for _ in range(4):  # its parts give one another half a minute to start
         before = _descendants()
         try:
-            ray.init('local', num_cpus=at_once, include_dashboard=False, _node_ip_address='127.0.0.1', **quiet)
+            ray.init(address='local', num_cpus=at_once, include_dashboard=False, _node_ip_address='127.0.0.1', **quiet)
             return ray
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])
