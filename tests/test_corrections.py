@@ -111,16 +111,16 @@ def places_of_midi(path, first):
 
 def places_of_table(path, p):
     table, out = pd.read_csv(path), {}
-    unit, left_out = 1.5 if p.score.compound else 1.0, p.score.pickup
+    unit, left_out = 1.5 if p.score.compound else 4 / int(p.score.meter.split('/')[1]), p.score.pickup
     for r in table[~table.grace.astype(bool)].itertuples():
         beat = r.beat - 1 - (left_out if r.bar == 0 else 0)
         out.setdefault((r.bar, round((beat + r.tick / r.parts) * unit, 3)), []).append(MIDI_PITCH[r.drum])
     return {place: sorted(found) for place, found in out.items()}
 
 
-@pytest.mark.parametrize('meter', ['4/4', '3/4', '6/8', '5/4'])
-@pytest.mark.parametrize('pickup', [False, True])
-def test_csv_midi_and_musicxml_agree_on_bar_and_beat(tmp_path, meter, pickup):
+@pytest.mark.parametrize('meter', ['4/4', '3/4', '6/8', '5/4', '7/8', '2/2', '12/8', '10/8'])
+@pytest.mark.parametrize('pickup, drift', [(False, False), (True, False), (True, True)])
+def test_csv_midi_and_musicxml_agree_on_bar_and_beat(tmp_path, meter, pickup, drift):
     n, beat = beats_per_bar(meter), 0.5
     rng = rng_for('agree', meter)
     first = n - 1 if pickup else 0
@@ -128,9 +128,13 @@ def test_csv_midi_and_musicxml_agree_on_bar_and_beat(tmp_path, meter, pickup):
     times = [(k + part) * beat for k, part in steps for _ in range(2)]
     drums = [d for k, _ in steps for d in (('KD' if k % n == 0 else 'SD'), ('HH', 'TT', 'CY')[int(rng.integers(3))])]
     p = performed(times, drums)
-    if meter == '6/8':  # a dotted quarter has three parts
+    if meter in ('6/8', '12/8'):  # a dotted quarter has three parts
         p = performed([round(t * 6) / 6 for t in times], drums)
     beats = np.c_[np.arange(6 * n + 1) * beat, np.arange(6 * n + 1) % n + 1]
+    if drift:  # slower by a tenth, faster again, beat by beat
+        slow = beat * np.cumsum(np.r_[0, 1 + 0.1 * np.sin(np.arange(6 * n) / 5)])
+        p = performed(np.interp(p.onsets.times, beats[:, 0], slow), p.onsets.names)
+        beats[:, 0] = slow
     p = replace(p, score=make_score(p, beats, meter))
     assert (p.score.pickup > 0) == (pickup and 2 * (n - 1) >= n)
     write_formats(p, tmp_path / 'x', 'quantised,score')

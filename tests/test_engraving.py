@@ -85,7 +85,7 @@ def left_out(score, bar):  # beats before a pick-up
 
 
 def written(score):  # (bar, place in quarters, drum, grace) of every note
-    unit = 1.5 if score.compound else 1.0
+    unit = 1.5 if score.compound else 4 / int(score.meter.split('/')[1])
     return sorted(
         (int(r.bar), round((r.beat - left_out(score, r.bar) + r.tick / r.parts) * unit, 4), r.drum, bool(r.grace))
         for r in score.notes.itertuples()
@@ -121,12 +121,17 @@ def read_back(root):
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(['4/4', '3/4', '6/8', '5/4', '12/8']), st.integers(70, 180))
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(['4/4', '3/4', '6/8', '5/4', '12/8', '7/8', '2/2', '3/8', '10/8']),
+    st.integers(70, 180),
+)
 def test_musicxml_holds_the_score_and_every_bar_is_full(seed, meter, bpm):
     p = performed(seed, meter, bpm)
     root = ET.fromstring(mx.score_xml(p))
     assert read_back(root) == written(p.score)
-    beat = sf.DIVISIONS * (1.5 if p.score.compound else 1)
+    beat = sf.DIVISIONS * (1.5 if p.score.compound else 4 / int(meter.split('/')[1]))
+    assert (root.findtext('.//beats'), root.findtext('.//beat-type')) == tuple(meter.split('/'))
     for b, m in enumerate(root.iter('measure')):
         full = (beats_per_bar(meter) - left_out(p.score, b)) * beat
         for voice in {n.findtext('voice') for n in m.iter('note')}:
@@ -239,7 +244,7 @@ def test_equal_bars_are_repeats_unless_doubtful():
             for m in ET.fromstring(mx.score_xml(q, 'bars')).iter('measure')
         ]
 
-    assert kinds(p) == [None, 'start', None, None, None, None]
+    assert kinds(p) == [None, 'start', None, None, 'stop', 'start'], 'a line opens with notes'
     c = p.confidence.copy()
     bar = np.flatnonzero((p.onsets.times >= 6) & (p.onsets.times < 8))
     c[bar[0]] = 0.1
@@ -285,7 +290,7 @@ def test_sheets_as_pictures_and_pages(tmp_path):
     p = performed(7, seconds=60.0, n=420)
     p1 = rock(6)
     svg = en.engrave(p1, continuous=True)[0]
-    assert svg.count('class="measure"') == 6 and svg.count('class="mRpt"') == 5
+    assert svg.count('class="measure"') == 6 and svg.count('class="mRpt"') == 4
     pages = en.engrave(p)
     ids = re.findall(r'\bid="([^"]+)"', pages[0])
     assert len(ids) == len(set(ids)) and en.engrave(p)[0] == pages[0], 'the same every time'
@@ -445,12 +450,45 @@ def test_open_hats_ghosts_and_the_metronome_are_drawn():
     assert mark.count('<ellipse') == 2, 'a dotted quarter'
 
 
+@pytest.mark.parametrize(
+    'meter, mark', [('7/8', ('quarter', '60')), ('2/2', ('half', '120')), ('6/8', ('quarter', '120'))]
+)
+def test_the_metronome_counts_what_the_meter_does(meter, mark):
+    n = beats_per_bar(meter)
+    times = 0.5 * np.arange(4 * n)
+    p = Transcription(Onsets.make(times, ['KD'] * 4 * n), np.ones(4 * n), 2.0 * n, 'x')
+    p = replace(p, score=make_score(p, np.c_[0.5 * np.arange(4 * n + 1), np.arange(4 * n + 1) % n + 1], meter))
+    root = ET.fromstring(mx.score_xml(p))
+    assert (root.findtext('.//beat-unit'), root.findtext('.//per-minute')) == mark
+    assert (root.find('.//beat-unit-dot') is not None) == (meter == '6/8')
+    drawn = en.engrave(p, continuous=True)[0].split('class="tempo"')[1].split('</g>')[0]
+    assert ('fill="none"' in drawn) == (meter == '2/2'), 'a half note is hollow'
+
+
+def test_bars_without_drums_at_the_end_are_left_out_and_lines_open_with_notes():
+    p = rock(9)
+    beats = np.c_[0.5 * np.arange(50), np.arange(50) % 4 + 1]
+    p = replace(p, score=make_score(p, beats))
+    root = ET.fromstring(mx.score_xml(p, 'bars'))
+    bars = list(root.iter('measure'))
+    assert p.score.n_bars == 13 and len(bars) == 9
+    again = {
+        m.get('number') for m in bars if m.find("attributes/measure-style/measure-repeat[@type='start']") is not None
+    }
+    ends = {
+        m.get('number') for m in bars if m.find("attributes/measure-style/measure-repeat[@type='stop']") is not None
+    }
+    lines = {m.get('number') for m in bars if m.find('print') is not None}
+    assert again == {'2', '6', '9'} and ends == {'5', '8'} == lines
+
+
 def test_swing_is_a_word_and_a_sound():
     p = rock(4)
     q = replace(p, score=replace(p.score, swing=True))
     root = ET.fromstring(mx.score_xml(q))
     assert root.find('.//words').text == 'Swing' and root.findtext('.//sound/swing/first') == '2'
     assert ET.fromstring(mx.score_xml(p)).find('.//words') is None
+    assert '= 120, Swing<' in en.engrave(q)[0] and 'Swing' not in en.engrave(p)[0]
 
 
 def test_the_legend_names_what_is_there_and_tags_stay_text(tmp_path):

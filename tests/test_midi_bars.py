@@ -88,6 +88,15 @@ def test_changing_bars_change_the_time_signature(tmp_path):
     assert signs[:3] == [4, 3, 4] and set(kicks(tmp_path / 'q.mid')) <= set(bar_lines(tmp_path / 'q.mid'))
 
 
+def test_swung_eighths_are_written_even_and_played_two_to_one(tmp_path):
+    times = [k / 2 + part for k in range(16) for part in (0, 1 / 3)]
+    p = performed(times, ['HH', 'KD'] * 16)
+    p = replace(p, score=make_score(p, np.c_[0.5 * np.arange(17), np.arange(17) % 4 + 1]))
+    assert p.score.swing and set(p.score.notes.parts) == {2}
+    md.write_quantised_midi(tmp_path / 'q.mid', p)
+    assert set(kicks(tmp_path / 'q.mid') % 1920) == {1280}
+
+
 def test_an_hour_of_wandering_tempo_stays_within_a_millisecond(tmp_path):
     rng = np.random.default_rng(1)
     beats = 0.83 + np.cumsum(60 / (118 + 8 * np.sin(np.arange(7000) / 80) + 0.4 * rng.normal(size=7000)))

@@ -30,13 +30,20 @@ def test_every_onset_is_in_the_score_once(bpm, meter, seed):
     assert s.notes.moved_s.abs().max() <= 60 / bpm * 0.5 + 0.05
 
 
-def test_swing_becomes_triplets_and_straight_stays_straight():
+def test_swing_becomes_even_eighths_under_a_mark_and_straight_stays_straight():
     beats = np.c_[np.arange(0, 16, 0.5), np.arange(32) % 4 + 1]
     rng = rng_for('swing')
-    for place, want in ((2 / 3, 'triplet'), (0.5, 'straight')):
+    for place in (2 / 3, 0.5):
         t = np.concatenate([np.arange(0, 15, 0.5), np.arange(0, 15, 0.5) + 0.5 * place])
         s = make_score(performed(np.clip(t + rng.normal(0, 0.008, len(t)), 0, None), np.full(len(t), 3)), beats)
-        assert (s.tempo().grid.iloc[:28] == want).mean() > 0.9
+        assert s.swing == (place > 0.5) and (s.tempo().grid.iloc[:28] == 'straight').mean() > 0.9
+        assert (s.notes.tick / s.notes.parts).isin([0, 0.5]).mean() > 0.95 and s.notes.moved_s.abs().max() < 0.05
+
+
+def test_triplets_with_their_middle_are_no_swing():
+    t = np.arange(90) / 6
+    s = make_score(performed(t, np.full(len(t), 3)), np.c_[np.arange(0, 16, 0.5), np.arange(32) % 4 + 1])
+    assert not s.swing and set(s.notes.parts) == {3}
 
 
 def test_flams_become_grace_notes_of_the_same_place():

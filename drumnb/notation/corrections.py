@@ -19,7 +19,7 @@ from ..drums import DRUMS5, articulation, drum_of
 from ..metrics import count, scores
 from .formats import read_transcription
 from ..onset_files import open_midi, read_beats, read_jams, read_midi, read_onsets, ticks_to_seconds, write_csv
-from ..transcription.meter import beats_per_bar, find_beats
+from ..transcription.meter import beats_per_bar, find_beats, is_compound
 from ..transcription.score import confident, make_score
 from ..transcription.transcribe import Transcription
 
@@ -78,8 +78,8 @@ def _midi_beats(path):  # seconds and positions from tempi and time signatures; 
     signs = sorted((t, m.numerator, m.denominator) for t, m in events if m.type == 'time_signature')
     end, ticks, count = max(t for t, _ in events), [], []
     for (t, top, low), (stop, *_) in zip(signs, [*signs[1:], (end + 1,)]):
-        step = midi.ticks_per_beat * 4 // low * (3 if low == 8 and top % 3 == 0 else 1)
-        n = top // 3 if low == 8 and top % 3 == 0 else top
+        compound = is_compound(f'{top}/{low}')
+        step, n = midi.ticks_per_beat * 4 // low * (3 if compound else 1), top // 3 if compound else top
         at = list(range(t, stop, step))
         ticks, count = ticks + at, count + [i % n + 1 for i in range(len(at))]
     meter = max(signs, key=lambda s: s[1] / s[2])[1:] if signs else None

@@ -37,23 +37,24 @@ def _toolkit(**options):
 
 # %% ../../nbs/82_engraving.ipynb #d20f4b45
 NOTE = (
-    '<g class="tempo"><ellipse cx="{cx}" cy="{cy}" rx="118" ry="84" transform="rotate(-24 {cx} {cy})" stroke="none"/>'
+    '<g class="tempo"><ellipse cx="{cx}" cy="{cy}" rx="118" ry="84" transform="rotate(-24 {cx} {cy})" {head}/>'
     '<path d="M{sx} {cy} V{top}" stroke-width="26"/>{dot}'
-    '<text x="{tx}" y="{y}" font-size="0px"><tspan font-size="405px">= {bpm}</tspan></text></g>'
+    '<text x="{tx}" y="{y}" font-size="0px"><tspan font-size="405px">= {bpm}{word}</tspan></text></g>'
 )
 
 
-def _draw_tempo(svg):
-    "The metronome mark with a drawn note, and clear of the stems below it."
+def _draw_tempo(svg, swing=False):
+    "The metronome mark with a drawn note, the word for swing beside it, both clear of the stems below."
     by = 0 if 'class="reh"' in svg else 260
 
     def drawn(m):
         x, y, bpm = 60, int(float(m[1])) - by, re.findall(r'(\d+)</tspan>', m[0])[-1]
         cx, cy = x + 120, y - 84
-        dotted = '\uecb7' in m[0] or '\ue1e7' in m[0]
+        dotted, hollow = ('\uecb7' in m[0] or '\ue1e7' in m[0]), ('\ueca3' in m[0] or '\ue1d3' in m[0])
         dot = f'<ellipse cx="{cx + 210}" cy="{cy}" rx="36" ry="36" stroke="none"/>' if dotted else ''
         place = dict(cx=cx, cy=cy, sx=cx + 104, top=cy - 440, tx=cx + (340 if dotted else 220), y=y)
-        return NOTE.format(**place, dot=dot, bpm=bpm)
+        head = 'fill="none" stroke="currentColor" stroke-width="40"' if hollow else 'stroke="none"'
+        return NOTE.format(**place, dot=dot, bpm=bpm, head=head, word=', Swing' if swing else '')
 
     pattern = r'<g [^>]*class="tempo">\s*<text x="[\d.]+" y="(-?[\d.]+)".*?</text>\s*</g>'
     return re.sub(pattern, drawn, svg, count=1, flags=re.S)
@@ -85,7 +86,8 @@ def engrave(
     toolkit.setOptions(dict(xmlIdSeed=seed))
     if not toolkit.loadData(score_xml(transcription, repeats, title=header, drawn=True, most=most)):
         raise DrumnbError(f'{transcription.title}: verovio cannot read the score; please report this with the CSV file')
-    return [_draw_tempo(toolkit.renderToSVG(n)) for n in range(1, toolkit.getPageCount() + 1)]
+    swing = score_of(transcription).swing
+    return [_draw_tempo(toolkit.renderToSVG(n), swing) for n in range(1, toolkit.getPageCount() + 1)]
 
 # %% ../../nbs/82_engraving.ipynb #5ac0aa30
 def legend(transcription: Transcription) -> str:

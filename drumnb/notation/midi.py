@@ -25,8 +25,6 @@ def quarters(
 ) -> tuple[np.ndarray, np.ndarray, list]:  # (n,) quarters of each beat from bar 1; (bars,) beats that open one; meters
     "Where the beats and bars of a score are in quarters, as MIDI counts."
     meters, opens = [bar.meter for bar in bars_of(score)], score.downbeats
-    if not score.compound:  # 7/8 has beats of an eighth, 2/2 of a half
-        meters = [(n, int(score.meter.split('/')[1])) for n, _ in meters]
     counts = np.diff(np.r_[opens, len(score.beats) - 1])
     step = np.repeat([4 * n / unit / k for (n, unit), k in zip(meters, counts)], counts)
     return np.r_[0, np.cumsum(step)], opens, meters
@@ -149,13 +147,14 @@ def grid_events(
     clock: MidiBars,
     source: str = 'gm',  # Map of pitches
 ) -> list[tuple]:  # (tick on, tick off, pitch, velocity)
-    "Notes where the sheet has them; a grace note a thirty-second before its main note, and not before the first tick."
+    "Notes of the sheet, swung eighths two to one; a grace note a thirty-second before its main note, if there is room."
     score, pitches = score_of(transcription), pitches_of(transcription, source)
     ends, events = score.downbeats, []
     for n in score.notes.itertuples():
         i = ends[n.bar] + n.beat
         start, length = clock.ticks[i], clock.ticks[i + 1] - clock.ticks[i]
-        tick = round(start + length * n.tick / n.parts) - (length // 8 if n.grace else 0)
+        place = 2 / 3 if score.swing and (n.tick, n.parts) == (1, 2) else n.tick / n.parts
+        tick = round(start + length * place) - (length // 8 if n.grace else 0)
         events.append((max(int(tick), 0), max(int(tick), 0) + int(length) // 8, pitches[n.onset], float(n.velocity)))
     return events
 

@@ -28,6 +28,7 @@ from drumnb.notation.staff import (
     sections,
     voice_symbols,
 )
+from ..transcription.meter import is_compound
 from ..transcription.score import score_of
 from ..transcription.transcribe import Transcription
 
@@ -112,13 +113,12 @@ def write_bar(
     "Both voices of a bar; the second begins at the beginning of the bar again."
     notes = [] if empty else bar.notes
     up, down = ([r for r in notes if STAFF[r.drum][3] == voice] for voice in (1, 2))
-    for s in voice_symbols(up, 1, bar.parts_of, bar.compound):
+    for s in voice_symbols(up, 1, bar.parts_of, bar.eighths):
         write_symbol(measure, s)
     if not down:
         return
-    length = round(len(bar.parts_of) * DIVISIONS * (1.5 if bar.compound else 1))
-    _add(_add(measure, 'backup'), 'duration', length)
-    for s in voice_symbols(down, 2, bar.parts_of, bar.compound):
+    _add(_add(measure, 'backup'), 'duration', DIVISIONS * int(bar.eighths.sum()) // 2)
+    for s in voice_symbols(down, 2, bar.parts_of, bar.eighths):
         write_symbol(measure, s)
 
 # %% ../../nbs/81_musicxml.ipynb #85bbe555
@@ -143,18 +143,19 @@ def _repeat_sign(plan, i):  # 'start' or 'stop' where repeats of a bar begin and
     return 'start' if now and not before else 'stop' if before and not now else None
 
 # %% ../../nbs/81_musicxml.ipynb #58285751
-def _tempo(measure, bpm, compound, shown):
-    "The tempo in quarters for players of the file, and as a metronome mark for readers."
-    quarters = round(bpm * (1.5 if compound else 1), 2)
+def _tempo(measure, bpm, meter, shown):  # beats a minute; time signature
+    "The tempo in quarters for players of the file, and as a metronome mark for readers; in halves for 2/2."
+    compound = is_compound('/'.join(map(str, meter)))
+    quarters = round(bpm * (1.5 if compound else 4 / meter[1]), 2)
     if not shown:
         _add(measure, 'sound', tempo=quarters)
         return
     d = _add(measure, 'direction', placement='above')
     mark = _add(_add(d, 'direction-type'), 'metronome')
-    _add(mark, 'beat-unit', 'quarter')
+    _add(mark, 'beat-unit', 'half' if meter[1] == 2 else 'quarter')
     if compound:
         _add(mark, 'beat-unit-dot')
-    _add(mark, 'per-minute', f'{bpm:.0f}')
+    _add(mark, 'per-minute', f'{bpm if compound or meter[1] == 2 else quarters:.0f}')
     _add(d, 'sound', tempo=quarters)
 
 
@@ -207,7 +208,7 @@ def heading(transcription: Transcription) -> tuple[str, str]:  # Title and artis
     if t.audio is None or t.title != Path(t.audio).stem:
         return printable(t.title), ''
     title, artist = read_tags(t.audio)
-    return title or printable(t.title), artist
+    return title or ' '.join(printable(t.title).replace('_', ' ').split()), artist
 
 # %% ../../nbs/81_musicxml.ipynb #c1ee9dc9
 def _header(root, title, artist, drums, label=True):
@@ -241,12 +242,16 @@ def _open_measure(part, number, implicit, new_line):
 
 def _plan_of(score, repeats, most):  # bars, plan, {place in the plan: rehearsal mark}, places at which a line begins
     bars = bars_of(score)
+    while len(bars) > 1 and not bars[-1].notes:  # beats go on, the drums do not
+        bars.pop()
     shapes, k = [bar.shape for bar in bars], int(score.pickup > 0)
     starts = [0, *(b + k for b in sections(shapes[k:])[1:])]
     plan = page_plan(shapes, repeats, tuple(starts))
     at = [i for i, w in enumerate(plan) if w.bar in starts]
     marks = {i + k * (i == 0): section_mark(j) for j, i in enumerate(at)} if len(at) > 1 else {}
     lines = {i + k for i in line_starts(len(plan) - k, [max(0, i - k) for i in at], most)} - {0, k}
+    if repeats == 'bars':  # a line opens with notes
+        plan = page_plan(shapes, repeats, (*starts, *lines))
     return bars, plan, marks, lines
 
 # %% ../../nbs/81_musicxml.ipynb #5cc68c4d
@@ -271,9 +276,9 @@ def score_xml(
         if i in marks:
             _mark(m, marks[i])
         if first or not drawn and abs(bar.bpm - said) > 0.01 * bar.bpm:
-            _tempo(m, bar.bpm, bar.compound, first)
+            _tempo(m, bar.bpm, bar.meter, first)
             said = bar.bpm
-        if first and score.swing:
+        if first and score.swing and not drawn:
             _swing(m)
         write_bar(m, bar, drawn and w.again)
         _barline(m, 'right', w, plan, i)

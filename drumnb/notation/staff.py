@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAFF', 'GHOST', 'ACCENT', 'DOUBTFUL', 'DIVISIONS', 'line_of', 'mark_notes', 'Symbol', 'beat_symbols',
            'voice_symbols', 'bar_shape', 'same_bar', 'repeated_bars', 'repeated_sections', 'Written', 'page_plan',
-           'Bar', 'bars_of', 'sections', 'line_starts', 'section_mark']
+           'groupings', 'groups_of', 'written_beats', 'Bar', 'bars_of', 'sections', 'line_starts', 'section_mark']
 
 # %% ../../nbs/80_staff.ipynb #80a00001
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import DrumnbError
+from ..transcription.meter import is_compound
 from ..transcription.score import FLAGS, TUPLETS, Score, beams, spell_beat
 
 # %% ../../nbs/80_staff.ipynb #76665401
@@ -116,12 +117,12 @@ def beat_symbols(
     notes: list,  # Rows of `mark_notes`, of one beat and voice
     parts: int,
     voice: int,
-    compound: bool,
+    eighths: int = 2,  # Of the beat
 ) -> list[Symbol]:
     "The notes of one voice in one beat."
     at, symbols = _by_place(notes), []
-    spelled, p = spell_beat(sorted(at), parts, compound)
-    tuplet, unit = None if compound else TUPLETS.get(p), DIVISIONS * (1.5 if compound else 1) / p
+    spelled, p = spell_beat(sorted(at), parts, eighths)
+    tuplet, unit = TUPLETS.get(p) if eighths == 2 else None, DIVISIONS * eighths / 2 / p
     beam = beams([FLAGS.get(kind, 0) if tick is not None else 0 for tick, _, kind, _ in spelled])
     for i, (tick, length, kind, dots) in enumerate(spelled):
         same = dict(duration=round(length * unit), kind=kind, dots=dots, voice=voice, tuplet=tuplet)
@@ -139,19 +140,19 @@ def voice_symbols(
     notes: list,  # Rows of `Score.notes`, of one bar and voice
     voice: int,
     parts_of: np.ndarray,  # (beats of the bar,)
-    compound: bool,
+    eighths: np.ndarray,  # (beats of the bar,)
 ) -> list[Symbol]:
     "One voice of one bar; two empty beats that belong together are one rest."
-    size, n_beats = round(DIVISIONS * (1.5 if compound else 1)), len(parts_of)
+    n_beats, common = len(parts_of), len(parts_of) == 4 and set(eighths) == {2}
     if not notes:
-        return [Symbol(duration=n_beats * size, voice=voice, whole=True)]
+        return [Symbol(duration=DIVISIONS * int(sum(eighths)) // 2, voice=voice, whole=True)]
     by_beat, symbols, b = {b: [r for r in notes if r.beat == b] for b in range(n_beats)}, [], 0
     while b < n_beats:
-        if not compound and n_beats == 4 and b % 2 == 0 and not by_beat[b] and not by_beat[b + 1]:
-            symbols.append(Symbol(duration=2 * size, kind='half', voice=voice))
+        if common and b % 2 == 0 and not by_beat[b] and not by_beat[b + 1]:
+            symbols.append(Symbol(duration=2 * DIVISIONS, kind='half', voice=voice))
             b += 2
         else:
-            symbols += beat_symbols(by_beat[b], parts_of[b], voice, compound)
+            symbols += beat_symbols(by_beat[b], parts_of[b], voice, eighths[b])
             b += 1
     return symbols
 
@@ -237,21 +238,60 @@ def page_plan(
         b += 2 * n if n > 1 else 1
     return plan
 
+# %% ../../nbs/80_staff.ipynb #80a00022
+def groupings(n: int) -> list[tuple[int, ...]]:  # Of twos and threes; (1,) for a single eighth
+    "The ways to group n eighths."
+    if n < 4:
+        return [(n,)] if n else [()]
+    return [(first, *rest) for first in (2, 3) for rest in groupings(n - first) if 1 not in rest]
+
+
+def groups_of(score: Score) -> dict[int, tuple[int, ...]]:  # Eighths of a bar → eighths of its groups
+    "How bars are grouped where the beat is an eighth: so that most kicks and snares, for each group, open one."
+    if score.compound or not score.meter.endswith('/8'):
+        return {}
+    notes = score.notes[score.notes.drum.isin(['KD', 'BD', 'SD']) & (score.notes.tick == 0)]
+    struck = np.bincount(notes.beat, minlength=16)
+    lengths = {score.bar_beats(bar) for bar in range(score.n_bars)} | {score.bar_beats(0) - score.pickup}
+
+    def opened(groups):
+        return struck[np.cumsum([0, *groups[:-1]])].mean()
+
+    return {n: max(groupings(n), key=opened) for n in lengths}
+
+# %% ../../nbs/80_staff.ipynb #80a00024
+def written_beats(
+    notes: list,  # Rows of one bar
+    parts: np.ndarray,  # (beats of the score,)
+    meter: str,
+    groups: dict,  # From `groups_of`
+) -> tuple[list, np.ndarray, np.ndarray]:  # Rows, parts and eighths of the beats of the page
+    "The beats of a bar as a page shows them: halves as two quarters, eighths in groups."
+    if is_compound(meter) or meter.endswith('/4'):
+        return notes, parts, np.full(len(parts), 3 if is_compound(meter) else 2)
+    unit = 8 // int(meter.split('/')[1])  # eighths of a beat of the score
+    sizes = groups[len(parts)] if unit == 1 else [2] * (2 * len(parts))
+    starts = np.cumsum([0, *sizes])
+    grouped = [n * parts[a : a + n].max() for a, n in zip(starts, sizes)] if unit == 1 else np.repeat(parts // 2, 2)
+    out = []
+    for r in notes:
+        place = (r.beat + r.tick / r.parts) * unit  # in eighths
+        i = int(np.searchsorted(starts, place + 1e-6, side='right')) - 1
+        tick = round((place - starts[i]) / sizes[i] * grouped[i])
+        out.append(r._replace(beat=i, tick=tick, parts=grouped[i]))
+    return out, np.array(grouped), np.array(sizes)
+
 # %% ../../nbs/80_staff.ipynb #a1215dab
 @dataclass(frozen=True)
 class Bar:
     "A bar of a score, as it is written."
 
     notes: list  # Rows of `mark_notes`; beats count from the first one that is written
-    parts_of: np.ndarray  # (beats,)
-    compound: bool
-    bpm: float
-    pickup: int = 0  # Beats left out before it
-
-    @property
-    def meter(self) -> tuple[int, int]:
-        n = len(self.parts_of) + self.pickup
-        return (3 * n, 8) if self.compound else (n, 4)
+    parts_of: np.ndarray  # (beats,) of the page: quarters, dotted quarters, or what an odd bar leaves
+    eighths: np.ndarray  # (beats,) 2, 3 or 1
+    bpm: float  # Of the beats of the score
+    meter: tuple[int, int]  # The time signature
+    pickup: int = 0  # Beats of the score that are left out before it
 
     @property
     def shape(self) -> tuple | None:
@@ -260,7 +300,7 @@ class Bar:
 
 # %% ../../nbs/80_staff.ipynb #8931a070
 def bars_of(score: Score) -> list[Bar]:
-    "The bars of a score, each with its notes, its grids and its median tempo; a pick-up is shortened."
+    "The bars of a score, each with its notes, grids, median tempo and time signature; a pick-up is shortened."
     table, bpm = mark_notes(score.notes), score.tempo().groupby('bar').bpm.median().to_numpy()
     table = table.assign(beat=table.beat - np.where(table.bar == 0, score.pickup, 0)) if len(table) else table
     notes = [[] for _ in range(score.n_bars)]
@@ -269,7 +309,12 @@ def bars_of(score: Score) -> list[Bar]:
     edges = np.r_[score.downbeats, len(score.beats) - 1]
     left_out = [score.pickup] + [0] * (score.n_bars - 1)
     grids = [score.grids[a + k : b] for a, b, k in zip(edges, edges[1:], left_out)]
-    return [Bar(*row, score.compound, tempo, k) for *row, tempo, k in zip(notes, grids, bpm, left_out)]
+    bars, groups = [], groups_of(score)
+    for rows, parts, tempo, k in zip(notes, grids, bpm, left_out):
+        n = len(parts) + k
+        meter = (3 * n, 8) if score.compound else (n, int(score.meter.split('/')[1]))
+        bars.append(Bar(*written_beats(rows, parts, score.meter, groups), tempo, meter, k))
+    return bars
 
 # %% ../../nbs/80_staff.ipynb #5ac0aa21
 def sections(
