@@ -17,6 +17,7 @@ from torch import nn
 from ..core import require, require_positive
 
 # %% ../../nbs/20_layers.ipynb #71a67610
+#| book: show
 def conv_block(
     c_in: int,  # Channels coming in
     c_out: int,  # Channels (kernels) of every convolution of the block
@@ -213,6 +214,7 @@ class Attention(nn.Module):
         return self.out(band_attention(q, k, v, self.span).transpose(1, 2).flatten(2))
 
 # %% ../../nbs/20_layers.ipynb #64fac381
+#| book: show
 class TransformerBlock(nn.Module):
     "Pre-norm attention and pre-norm feed-forward with GELU, each added to its input."
 
