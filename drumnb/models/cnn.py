@@ -43,6 +43,7 @@ class CNNConfig:
         bins_after(self.n_bins, self.pool, len(self.channels))
 
 # %% ../../nbs/23_cnn.ipynb #0b36d0e5
+#| book: show
 @architecture(
     CNNConfig,
     space=dict(channels=((32,), (32, 64), (32, 64, 96)), layers=(1, 2, 3, 4), hidden=(72, 144, 288, 576)),

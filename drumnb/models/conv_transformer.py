@@ -45,6 +45,7 @@ class ConvTransformerConfig:
         bins_after(self.n_bins, self.pool, len(self.channels))
 
 # %% ../../nbs/25_conv_transformer.ipynb #55cc3769
+#| book: show
 @architecture(
     ConvTransformerConfig,
     space=dict(width=(72, 144, 288, 576), layers=(2, 4, 6, 8, 10), heads=(2, 4, 6, 8)),

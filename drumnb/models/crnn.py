@@ -50,6 +50,7 @@ class CRNNConfig:
         )
 
 # %% ../../nbs/24_crnn.ipynb #14f9fdb5
+#| book: show
 @architecture(CRNNConfig, space=dict(rnn=('lstm', 'gru'), layers=(2, 3, 4, 5), hidden=(72, 144, 288, 576)))
 class CRNN(nn.Module):
     "Convolutional front end, bidirectional recurrent layers, one linear layer: (B, T, F) to logits (B, T, K)."

@@ -32,6 +32,7 @@ class RNNConfig:
         require(0 <= self.dropout < 1, f'rnn: dropout={self.dropout!r} must be at least 0 and below 1')
 
 # %% ../../nbs/22_rnn.ipynb #255c2451
+#| book: show
 @architecture(RNNConfig, space=dict(rnn=('lstm', 'gru'), layers=(2, 3, 4, 5, 6), hidden=(72, 144, 288, 576)))
 class RNN(nn.Module):
     "Bidirectional recurrent layers and one linear layer: (B, T, F) to logits (B, T, K)."
