@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['SLOWEST', 'FASTEST', 'BEAT_FPS', 'BEAT_WINDOW', 'POINTER_FPS', 'SHORTEST_BEAT', 'LONGEST_BEAT', 'INTERVALS',
-           'BAR_MODEL', 'REACH', 'RIVALS', 'BEAT_CALIBRATION', 'BAR_CALIBRATION', 'import_madmom', 'madmom_beats',
-           'write_beats', 'beats_cache', 'beats_for', 'count_beats', 'beat_scores', 'BeatOdds', 'beat_odds', 'BarModel',
-           'interval_prices', 'decode_chain', 'chain_score', 'downbeat_odds', 'number_chain', 'bar_priors',
-           'bar_posterior', 'rival_chains', 'refine_chain', 'FoundBeats', 'logistic', 'track_bars']
+           'BAR_MODEL', 'REACH', 'RIVALS', 'USUAL_BPM', 'BEATS_DOUBTFUL', 'BEAT_CALIBRATION', 'BAR_CALIBRATION',
+           'import_madmom', 'madmom_beats', 'write_beats', 'beats_cache', 'beats_for', 'count_beats', 'beat_scores',
+           'BeatOdds', 'beat_odds', 'BarModel', 'interval_prices', 'decode_chain', 'chain_score', 'downbeat_odds',
+           'number_chain', 'bar_priors', 'bar_posterior', 'rival_chains', 'refine_chain', 'FoundBeats', 'logistic',
+           'track_bars']
 
 # %% ../../nbs/50_beats.ipynb #fb2f90e9
 import importlib
 import importlib.metadata
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -210,9 +211,7 @@ class BarModel:
     steady: float = 60.0  # Price of a change of tempo, per unit of its logarithm
     tempo: float = 0.4  # Weight of the tempo that the network names
     slip: float = 40.0  # Price of a bar of another length
-    meter: float = 6.0  # Weight of the meter that the network names
-    profiles: float = 2.0  # Weight of the profile network
-    temper: float = 8.0  # So many downbeats count as one independent one
+    start: float = 2.0  # Log odds that the first beat opens a bar
 
 
 BAR_MODEL = BarModel()
@@ -311,22 +310,20 @@ def bar_priors(
     per_bar: int | None = None,  # Beats a bar, where they are known
     parts: int | None = None,  # Parts of a beat, where they are known
 ) -> dict:  # Beats a bar → (beats a bar,) worth of each position of the first beat
-    "What speaks for each bar length and phase before the downbeats are looked at."
+    "What speaks for each bar length and phase."
     out = {}
     for n in BAR_LENGTHS if per_bar is None else [per_bar]:
         p = sum(q for q, (b, d) in zip(odds.meter, BEAT_METERS) if b == n and parts in (None, d))
-        named = model.meter * np.log(p + 0.01) if per_bar is None else 0.0
-        phase = np.roll(rated[n][::-1], 1) if n in rated else np.zeros(n)  # the first bar opens at beat p
-        out[n] = model.temper * (named + model.profiles * phase)
+        out[n] = np.roll(rated[n][::-1], 1) if n in rated else np.zeros(n)  # the first bar opens at beat p
+        out[n] = out[n] + np.log(p + 0.01) + model.start * (np.arange(n) == 0)
     return out
 
 
-def bar_posterior(down: np.ndarray, priors: dict, temper: float) -> dict:  # n → (n,) probability of the first position
+def bar_posterior(priors: dict) -> dict:  # n → (n,) probability of each position of the first beat
     "How probable each bar length and phase is."
-    z = {n: np.array([down[-p % n :: n].sum() + prior[p] for p in range(n)]) / temper for n, prior in priors.items()}
-    top = max(v.max() for v in z.values())
-    mass = sum(np.exp(v - top).sum() for v in z.values())
-    return {n: np.exp(v - top) / mass for n, v in z.items()}
+    top = max(v.max() for v in priors.values())
+    mass = sum(np.exp(v - top).sum() for v in priors.values())
+    return {n: np.exp(v - top) / mass for n, v in priors.items()}
 
 # %% ../../nbs/50_beats.ipynb #6ef2c2ce
 RIVALS = (  # name, step in beats of the chain, where it begins
@@ -369,7 +366,7 @@ class FoundBeats:
     parts: int = 2  # 3 where the beat is a dotted note
     rival: str = ''  # The next best chain
     margin: float = 0.0  # Log odds a beat against it
-    clear: float = 0.0  # Mean probability of a beat at the beats
+    clear: float = 0.0  # Mean log odds of a beat at the beats
     phase: float = 0.0  # Posterior of bar length and bar one
     given: bool = False  # Whether a person, a file or a tracker gave the beats
 
@@ -379,21 +376,28 @@ class FoundBeats:
         return f'{3 * self.per_bar}/8' if self.parts == 3 else f'{self.per_bar}/4'
 
     @property
+    def bpm(self) -> float:
+        return float(60 / np.median(np.diff(self.beats[:, 0])))
+
+    @property
     def beat_confidence(self) -> float:
         "The probability that beats and tempo are right."
-        return 1.0 if self.given else logistic(BEAT_CALIBRATION, self.margin, self.clear)
+        far = abs(np.log2(self.bpm / USUAL_BPM))
+        return 1.0 if self.given else logistic(BEAT_CALIBRATION, min(self.margin, 3.0), self.clear, far)
 
     @property
     def bar_confidence(self) -> float:
-        "The probability that bar one is right."
+        "The probability that beats and bar one are right."
         if self.given:
             return self.phase
         p = np.clip(self.phase, 0.001, 0.999)
-        return logistic(BAR_CALIBRATION, np.log(p / (1 - p)), self.margin, self.clear)
+        return logistic(BAR_CALIBRATION, np.log(p / (1 - p)), min(self.margin, 3.0), self.clear)
 
 
-BEAT_CALIBRATION = (-1.07, 0.95, 2.15)  # Constant, and weights of margin and clear
-BAR_CALIBRATION = (-3.11, 0.34, 0.31, 2.64)
+USUAL_BPM = 115.0
+BEATS_DOUBTFUL = 0.7  # a confidence below which beats or bars are worth a look
+BEAT_CALIBRATION = (0.9, 0.4, 1.61, -1.6)  # Constant, and weights of margin, clear and octaves from the usual tempo
+BAR_CALIBRATION = (-3.52, 0.85, 0.88, 1.39)  # Constant, and weights of the log odds of the phase, margin and clear
 
 
 def logistic(weights, *x) -> float:
@@ -404,11 +408,12 @@ def logistic(weights, *x) -> float:
 def _weigh(odds, onsets, weights, frames, model, per_bar, parts):
     "The worth of a chain with its best bars; and bar length, positions, posterior."
     rated = rate_bars(weights, onsets, frames / POINTER_FPS, parts)
-    down, priors = downbeat_odds(odds, frames), bar_priors(odds, rated, model, per_bar, parts)
-    best = {n: number_chain(down, prior, model.slip) for n, prior in priors.items()}
-    n = max(best, key=lambda n: best[n][1])
-    worth = chain_score(odds, frames, model) + best[n][1] / model.temper
-    return worth, n, best[n][0], bar_posterior(down, priors, model.temper)
+    priors = bar_priors(odds, rated, model, per_bar, parts)
+    n = max(priors, key=lambda n: priors[n].max())
+    first = int(priors[n].argmax())
+    begins = np.where(np.arange(n) == first, 0.0, -1e6)
+    positions, _ = number_chain(downbeat_odds(odds, frames), begins, model.slip)
+    return chain_score(odds, frames, model) + priors[n].max(), n, positions, bar_posterior(priors)[n][first]
 
 
 def track_bars(
@@ -439,13 +444,11 @@ def _choose(odds, onsets, weights, chain, tempi, model, per_bar, parts):
         if not name or tempi[0] * 0.97 <= bpm <= tempi[1] * 1.03:
             found.append((*_weigh(odds, onsets, weights, frames, model, per_bar, parts), frames, name))
     found.sort(key=lambda f: -f[0])
-    worth, n, positions, posterior, frames, _ = found[0]
+    worth, n, positions, phase, frames, _ = found[0]
     rival, margin = (found[1][5] or 'as tracked', worth - found[1][0]) if len(found) > 1 else ('', 10.0 * len(frames))
     if parts is None:
         simple, compound = (odds.meter[BEAT_METERS.index((n, d))] if (n, d) in BEAT_METERS else 0 for d in (2, 3))
         parts = 3 if compound > simple else 2
-    at = np.clip(frames, 0, len(odds.beat) - 1)
-    clear = float(np.mean(1 / (1 + np.exp(-odds.beat[at]))))
-    phase = float(posterior[n][(positions[0] - 1) % n])
+    clear = chain_score(odds, frames, replace(model, tempo=0.0)) / len(frames)
     beats = np.c_[refine_chain(odds, frames), positions]
-    return FoundBeats(beats, n, parts, rival, float(margin / len(frames)), clear, phase)
+    return FoundBeats(beats, n, parts, rival, float(margin / len(frames)), clear, float(phase))
