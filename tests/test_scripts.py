@@ -151,3 +151,16 @@ def test_progress_comes_with_an_estimate_and_memory(tmp_path):
     said = execute(tmp_path / 'a.ipynb', tmp_path / 'b.ipynb', '--to', tmp_path / 'done').stdout
     assert '1 of 2 chapters' in said and 'min to go; largest process' in said
     assert set(json.loads((tmp_path / 'done/.seconds.json').read_text())) <= {'a', 'b'}
+
+
+def test_cleaning_makes_citations_readable(tmp_path):
+    "Once; what was made readable stays as it is."
+    (tmp_path / 'settings.ini').write_text((ROOT / 'settings.ini').read_text())
+    (tmp_path / 'nbs').mkdir()
+    path = tmp_path / 'nbs/01_first.ipynb'
+    cell = dict(cell_type='markdown', id='m', metadata={}, source=['It is old [@cooley1965], as @fig-x shows.'])
+    path.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
+    clean = load('clean_notebooks').clean
+    assert clean(path) and not clean(path)
+    said = ''.join(json.loads(path.read_text())['cells'][0]['source'])
+    assert said.startswith('It is old [(Cooley and Tukey 1965)](https://doi.org/') and '[figure x](#fig-x)' in said
