@@ -491,6 +491,15 @@ def test_swing_is_a_word_and_a_sound():
     assert '= 120, Swing<' in en.engrave(q)[0] and 'Swing' not in en.engrave(p)[0]
 
 
+def test_doubtful_beats_are_named_on_the_sheet_with_the_remedy(tmp_path):
+    p = rock(2)
+    unsure = replace(p, score=replace(p.score, beat_confidence=0.5))
+    late = replace(p, score=replace(p.score, bar_confidence=0.4))
+    assert en.caution(p) == '' and '--tempo half' in en.caution(unsure) and '--first-beat' in en.caution(late)
+    en.write_svg(tmp_path / 'a.svg', late)
+    assert '--first-beat' in (tmp_path / 'a.svg').read_text() and '--first-beat' not in en.engrave(late)[0]
+
+
 def test_the_legend_names_what_is_there_and_tags_stay_text(tmp_path):
     assert 'ghost' in en.legend(full_kit()) and en.legend(rock(2)) == ''
     with soundfile.SoundFile(tmp_path / 'a.flac', 'w', 44100, 1) as f:

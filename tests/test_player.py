@@ -81,6 +81,7 @@ def test_it_plays_loops_mutes_and_calls_nobody(opened, tmp_path):
         and b.run('document.querySelectorAll("h1 *").length') == 0
     )
     assert b.run('document.getElementById("check").children.length') >= 1
+    assert b.run('document.getElementById("doubts").hidden'), 'beats that were given'
     b.until('drumnb.media.duration > 7.9')
     assert abs(b.run('drumnb.media.duration') - 8) < 0.1
 
@@ -261,9 +262,11 @@ def test_an_edit_by_keys_survives_saving_and_rendering(opened, tmp_path):
 
 def test_corrections_by_hand_on_a_phone(opened, tmp_path):
     b, _ = opened
-    pl.write_html(tmp_path / 'song.html', made(tmp_path, 'song'))
+    p = made(tmp_path, 'song')
+    pl.write_html(tmp_path / 'song.html', replace(p, score=replace(p.score, bar_confidence=0.4)))
     b.open(tmp_path / 'song.html', 390, 844, mobile=True)
     b.until('drumnb.media.duration > 7.9')
+    assert '--first-beat' in b.run('document.getElementById("doubts").innerText')
     b.run('document.getElementById("editing").click()')
     assert b.run('document.documentElement.scrollWidth') <= 390
     small = 'x => { const r = x.getBoundingClientRect(); return r.height < 36 || r.width < 36; }'

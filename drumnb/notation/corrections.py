@@ -19,7 +19,7 @@ from ..drums import DRUMS5, articulation, drum_of
 from ..metrics import count, scores
 from .formats import read_transcription
 from ..onset_files import open_midi, read_beats, read_jams, read_midi, read_onsets, ticks_to_seconds, write_csv
-from ..transcription.meter import beats_per_bar, find_beats, is_compound
+from ..transcription.meter import beats_per_bar, find_meter, is_compound
 from ..transcription.score import confident, make_score
 from ..transcription.transcribe import Transcription
 
@@ -137,8 +137,9 @@ def render(
     t, own, own_meter = read_corrected(path, recording)
     t = confident(t, min_confidence)
     meter = meter or own_meter or '4/4'
-    found = find_beats(own if beats is None and own is not None else beats, t, meter)
-    return replace(t, score=make_score(t, found, meter))
+    found = find_meter(own if beats is None and own is not None else beats, t, meter)
+    sure = dict(beat_confidence=found.beat_confidence, bar_confidence=found.bar_confidence)
+    return replace(t, score=replace(make_score(t, found.beats, meter), **sure))
 
 # %% ../../nbs/86_corrections.ipynb #75c0aa09
 def compare(

@@ -25,7 +25,7 @@ import soxr
 from ..audio import SAMPLE_RATE, blocks, mono_blocks, open_audio
 from ..core import atomic_path, data_file, write_text
 from ..drums import COLORS, NAMES
-from .engraving import engrave, legend
+from .engraving import caution, engrave, legend
 from .musicxml import heading
 from .staff import DOUBTFUL
 from ..rendering.kits import procedural_kit
@@ -187,6 +187,7 @@ def page_data(
         file=re.sub(r'[^\w .-]', '_', transcription.title)[:100],
         beside=beside,
         about=about(transcription),
+        doubts='' if transcription.score is None else caution(transcription),
         drums=[dict(code=d, name=NAMES[d], color=COLORS[d], shot=shots[d]) for d in o.vocabulary],
         notes=[(*(round(float(a), 4), int(b), round(float(c), 3), round(float(d), 3)), e) for a, b, c, d, e in rows],
         **score,
