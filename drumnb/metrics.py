@@ -13,8 +13,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from .core import DrumnbError
-from .onsets import Onsets
-from .peak_picking import frames_of
+from .onsets import Onsets, frames_of
 
 # %% ../nbs/08_metrics.ipynb #9c399b22
 DECIMALS = 4  # of a second: differences are rounded to a tenth of a millisecond, as in mir_eval.transcription

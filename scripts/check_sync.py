@@ -23,9 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = {'89_cli': 'cli'}  # chapters whose module lies outside the package of their part
 TWICE = ('cross_validate', 'read_beats')  # names that two modules define until one of them is renamed
-GROWING = (  # chapters whose cells and modules are still being split: what is wrong with their form is a note
-    '06_onset_files',
-)
+GROWING = ()  # chapters whose cells and modules are still being split: what is wrong with their form is a note
 MEGABYTE = 1_000_000
 WEIGHTS = 4 * MEGABYTE  # what the package ships may be larger
 EXPORT_LINES = 45  # of one export cell, data aside

@@ -54,6 +54,7 @@ def sounds() -> dict:
 def texts(folder: Path) -> dict:
     "Good annotations of every kind, with the functions that read them."
     from drumnb import onset_files as files
+    from drumnb.midi_files import read_midi, write_midi
     from drumnb.notation.formats import read_transcription
     from drumnb.onsets import Onsets
     from drumnb.tatum.beats import read_beats
@@ -61,12 +62,12 @@ def texts(folder: Path) -> dict:
     onsets = Onsets.make(np.arange(8) * 0.5, ['KD', 'SD'] * 4, np.linspace(0.1, 1, 8))
     files.write_csv(folder / 'x.csv', onsets)
     files.write_jams(folder / 'x.jams', onsets, 5.0)
-    files.write_midi(folder / 'x.mid', onsets)
+    write_midi(folder / 'x.mid', onsets)
     (folder / 'x.beats').write_text(''.join(f'{0.5 * i:.3f}\t{i % 4 + 1}\n' for i in range(16)))
     readers = {
         'x.csv': files.read_csv,
         'x.jams': files.read_jams,
-        'x.mid': files.read_midi,
+        'x.mid': read_midi,
         'x.beats': read_beats,
         'y.csv': read_transcription,
     }

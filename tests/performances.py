@@ -7,8 +7,7 @@ import torch
 from drumnb import audio
 from drumnb.drums import DRUMS5
 from drumnb.experiments.inference import ONSET_BANDS
-from drumnb.onsets import Onsets
-from drumnb.peak_picking import PeakPicking
+from drumnb.onsets import Onsets, PeakPicking
 from drumnb.spectrograms import LogSpec
 from drumnb.transcription.transcribe import Transcriber, Transcription
 

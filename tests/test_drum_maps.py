@@ -9,9 +9,10 @@ from performances import performed
 
 from drumnb.core import DrumnbError
 from drumnb.drums import ARTICULATIONS, DRUMS5, FULL_KIT, MIDI_PITCH, articulation, classify, drum_maps, pitch_of
+from drumnb.midi_files import write_midi
 from drumnb.notation import formats as fm
 from drumnb.notation import midi as md
-from drumnb.onset_files import read_onsets, write_midi
+from drumnb.onset_files import read_onsets
 from drumnb.onsets import Onsets
 from drumnb.transcription.score import make_score
 

@@ -10,10 +10,10 @@ import pytest
 from performances import HAND, bad_files, performed
 
 from drumnb.core import DrumnbError
+from drumnb.midi_files import read_midi
 from drumnb.notation import batch_transcription as bt
 from drumnb.notation import formats as fm
 from drumnb.notation import midi as md
-from drumnb.onset_files import read_midi
 from drumnb.transcription.meter import find_beats
 from drumnb.transcription.score import make_score, transcribe
 

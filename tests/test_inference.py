@@ -25,8 +25,7 @@ from drumnb.experiments.inference import (
 )
 from drumnb.metrics import count, micro_f1
 from drumnb.models.registry import make_model
-from drumnb.onsets import Onsets
-from drumnb.peak_picking import PeakPicking, to_targets
+from drumnb.onsets import Onsets, PeakPicking, to_targets
 from drumnb.spectrograms import LogSpec
 
 

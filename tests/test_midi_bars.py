@@ -8,8 +8,8 @@ import pytest
 from performances import performed
 
 from drumnb.core import DrumnbError
+from drumnb.midi_files import read_midi
 from drumnb.notation import midi as md
-from drumnb.onset_files import read_midi
 from drumnb.transcription.score import make_score
 
 

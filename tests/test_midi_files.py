@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from drumnb.core import DrumnbError
-from drumnb.onset_files import open_midi, read_midi, read_onsets, ticks_to_seconds
+from drumnb.midi_files import open_midi, read_midi, ticks_to_seconds
+from drumnb.onset_files import read_onsets
 
 ROCK = dict(KD=1, SD=1, TT=0, HH=2, CY=0)
 

@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError
 from drumnb.drums import DRUMS3, DRUMS5, DRUMS8
-from drumnb.onset_files import (
-    read_csv,
-    read_jams,
-    read_labels,
-    read_midi,
-    read_onsets,
-    write_csv,
-    write_jams,
-    write_labels,
-    write_midi,
-)
+from drumnb.midi_files import read_midi, write_midi
+from drumnb.onset_files import read_csv, read_jams, read_labels, read_onsets, write_csv, write_jams, write_labels
 from drumnb.onsets import Hits, Onsets
 
 GOLDEN = Path(__file__).parent / 'golden'

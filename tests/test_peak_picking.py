@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from drumnb.core import DrumnbError, project_root, rng_for
 from drumnb.drums import DRUMS3
-from drumnb.onsets import Onsets
-from drumnb.peak_picking import PeakPicking, find_peaks, frames_of, pick_peaks, to_targets
+from drumnb.onsets import Onsets, PeakPicking, find_peaks, frames_of, pick_peaks, to_targets
 
 strokes = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 4), st.integers(1, 127)), max_size=40)
 quick = settings(max_examples=30, deadline=None)
@@ -133,7 +132,7 @@ def test_the_sliders_of_the_chapter_pick_as_the_library_does(tmp_path):
         pytest.skip('node is not installed: the script of the chapter on peak picking is not run')
     cells = [
         ''.join(c['source'])
-        for c in json.loads((project_root() / 'nbs/07_peak_picking.ipynb').read_text(encoding='utf-8'))['cells']
+        for c in json.loads((project_root() / 'nbs/05_onsets.ipynb').read_text(encoding='utf-8'))['cells']
     ]
     script = re.search(r'<script>(.*?)</script>', next(c for c in cells if c.startswith('SLIDERS')), re.S)[1]
     y = np.round(np.convolve(rng_for('sliders').random(150) ** 6, [0.3, 0.7, 1, 0.6, 0.3], 'same'), 3)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drumnb.drums import DRUMS3
-from drumnb.peak_picking import pick_peaks
+from drumnb.onsets import pick_peaks
 from drumnb.tatum.beats import beat_scores
 from drumnb.tatum.crnn import segment_max, tatum_batch
 from drumnb.tatum.grid import TatumGrid, even_beats

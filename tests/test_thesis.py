@@ -346,9 +346,7 @@ def test_citations_read_well_in_a_notebook():
     )
     assert citations.wrong_addresses(said, WORKS) == []
     assert len(citations.wrong_addresses(said.replace('10.2', '10.3'), WORKS)) == 1
-    assert citations.readable('see @sec-peak-picking.', ['07_peak_picking']) == (
-        'see [chapter 7](07_peak_picking.ipynb).'
-    )
+    assert citations.readable('see @sec-onset-files.', ['07_onset_files']) == 'see [chapter 7](07_onset_files.ipynb).'
     assert citations.readable('As said [@nobody1999].', known=WORKS) == 'As said [@nobody1999].'
 
 

@@ -20,8 +20,7 @@ from fastcore.basics import patch
 from ..core import DrumnbError, atomic_path, rng_for
 from .core import Dataset, fixture, register
 from ..drums import DRUMS5
-from ..onsets import Onsets
-from ..peak_picking import to_targets
+from ..onsets import Onsets, to_targets
 from ..spectrograms import FPS
 
 # %% ../../nbs/36_adtof_yt.ipynb #ae48154a

@@ -21,7 +21,7 @@ from ..audio import SAMPLE_RATE, normalise_rms, rms
 from ..core import DrumnbError, content_key, rng_for
 from .core import Dataset, compare_checksums, fixture, published_checksums, read_index, register
 from ..drums import DRUM_TABLE
-from ..onset_files import read_midi, write_midi
+from ..midi_files import read_midi, write_midi
 from ..onsets import Hits
 from ..rendering.accompaniment import accompaniment, accompaniment_fingerprint
 from ..rendering.drum_parts import DrumPart, compose_part

@@ -31,7 +31,8 @@ from drumnb.core import (
 from . import adtof_yt, enst_mdb, groove, music, rwc, sadtp, slakh, synthetic
 from .core import DATASETS, FIXTURES, Dataset, fixture, register
 from ..drums import DRUMS5
-from ..onset_files import read_beats, read_midi, read_onsets, write_csv, write_labels, write_midi
+from ..midi_files import read_midi, write_midi
+from ..onset_files import read_beats, read_onsets, write_csv, write_labels
 from ..onsets import Hits
 from ..rendering.grooves import SPLITS
 

@@ -56,7 +56,8 @@ def read_pieces(
     return table.assign(seconds=60 * minutes[0] + minutes[1], piece=table.PieceNo.astype(int))
 
 # %% ../../nbs/38_rwc.ipynb #a7d44585
-from ..onset_files import open_midi, read_beats, ticks_to_seconds
+from ..midi_files import open_midi, ticks_to_seconds
+from ..onset_files import read_beats
 
 # %% ../../nbs/38_rwc.ipynb #47065636
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from .. import audio
 from ..core import DrumnbError, content_key, rng_for
 from .core import Dataset, fixture, register
 from .groove import BALANCE, TAIL, kit_refs, metronome, mix_stems, render_drums
-from ..onset_files import read_midi, write_midi
+from ..midi_files import read_midi, write_midi
 from ..onsets import Hits
 from ..rendering.accompaniment import accompaniment, accompaniment_fingerprint
 from ..rendering.kits import kits_fingerprint

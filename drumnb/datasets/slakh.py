@@ -16,7 +16,7 @@ from .. import audio
 from ..core import DrumnbError, reading, rng_for
 from .core import Dataset, fixture, register
 from ..drums import DRUM_TABLE, DRUMS5, articulation
-from ..onset_files import read_midi, write_midi
+from ..midi_files import read_midi, write_midi
 from ..onsets import SAME_STROKE, Hits
 
 # %% ../../nbs/35_slakh.ipynb #ea592dfa

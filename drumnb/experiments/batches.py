@@ -31,8 +31,7 @@ from drumnb.experiments.features import (
 )
 
 # %% ../../nbs/41_batches.ipynb #0f9b99ab
-from ..onsets import Onsets
-from ..peak_picking import to_targets
+from ..onsets import Onsets, to_targets
 from ..rendering.drum_sampler import DrumSampler
 from ..rendering.effects import Augmentation, mix_windows, record
 from ..rendering.grooves import ArticulatedHits

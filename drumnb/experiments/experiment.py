@@ -63,8 +63,7 @@ from drumnb.experiments.results import (
 from .training import fit, pick_device, progress_callback, set_threads
 from ..metrics import count, micro_f1
 from ..models.registry import begin_from, load_model, save_model
-from ..onsets import Onsets
-from ..peak_picking import PeakPicking, to_targets
+from ..onsets import Onsets, PeakPicking, to_targets
 from ..rendering.drum_sampler import DrumSampler, Sampling
 from ..rendering.effects import Augmentation
 from ..rendering.kits import find_kits, kits_fingerprint

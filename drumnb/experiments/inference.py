@@ -22,8 +22,7 @@ import torch
 from ..core import DrumnbError, require
 from ..drums import DRUMS5, FULL_KIT, reduce_drum
 from ..metrics import count, match
-from ..onsets import Onsets
-from ..peak_picking import PeakPicking, frames_of, pick_peaks
+from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
 from ..spectrograms import FPS
 
 # %% ../../nbs/43_inference.ipynb #1ea9f0f4

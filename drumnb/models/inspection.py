@@ -298,7 +298,7 @@ def toy_clips(
     n_frames: int = 200,  # T of each
 ) -> tuple[torch.Tensor, torch.Tensor]:  # (n, T, 84) normalised log bands and (n, T, 5) targets
     "Clips of one rendered drum part on two kits, always the same: a toy to look into models with."
-    from drumnb.peak_picking import to_targets
+    from drumnb.onsets import to_targets
     from drumnb.rendering.drum_parts import compose_part
     from drumnb.rendering.drum_sampler import DrumSampler, band_kit
     from drumnb.rendering.grooves import ArticulatedHits

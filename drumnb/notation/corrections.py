@@ -17,8 +17,9 @@ import pandas as pd
 from ..core import DrumnbError, read_json, reading, require, write_text
 from ..drums import DRUMS5, articulation, drum_of
 from ..metrics import count, scores
+from ..midi_files import open_midi, read_midi, ticks_to_seconds
 from .formats import read_transcription
-from ..onset_files import open_midi, read_beats, read_jams, read_midi, read_onsets, ticks_to_seconds, write_csv
+from ..onset_files import read_beats, read_jams, read_onsets, write_csv
 from ..transcription.meter import beats_per_bar, find_meter, is_compound
 from ..transcription.score import confident, make_score
 from ..transcription.transcribe import Transcription

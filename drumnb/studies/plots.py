@@ -18,8 +18,7 @@ from ..experiments.recipes import Experiment
 from ..experiments.results import Result
 from ..metrics import match
 from ..models.registry import load_model
-from ..onsets import Onsets
-from ..peak_picking import plot_activations, to_targets
+from ..onsets import Onsets, plot_activations, to_targets
 from ..spectrograms import FPS
 from .tables import ARCHITECTURE_ORDER, PUBLISHED_NAMES, ordered
 

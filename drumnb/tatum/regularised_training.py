@@ -33,8 +33,7 @@ from ..drums import vocabulary as as_vocabulary
 from ..experiments.inference import activations
 from ..experiments.training import Method, TrainConfig, fit, progress_callback
 from ..metrics import micro_f1
-from ..onsets import Onsets
-from ..peak_picking import PeakPicking, frames_of, pick_peaks
+from ..onsets import Onsets, PeakPicking, frames_of, pick_peaks
 from ..spectrograms import FPS
 from .crnn import TatumCRNN, tatum_activations, tatum_batch
 

@@ -23,8 +23,7 @@ from ..drums import vocabulary as as_vocabulary
 from ..experiments.features import Normaliser
 from ..experiments.inference import Calibration, VelocityModel, activations, articulations_at, decode, onset_levels
 from ..models.onnx import load_onnx
-from ..onsets import Onsets
-from ..peak_picking import PeakPicking
+from ..onsets import Onsets, PeakPicking
 from ..spectrograms import feature_spec, stream_features
 
 # %% ../../nbs/70_transcribe.ipynb #06f8b4f4
