@@ -427,12 +427,11 @@ def test_mixing_what_cannot_be_mixed_names_the_remedy(train, tmp_path, monkeypat
 
 
 def test_recipes_for_the_full_kit_say_what_they_were_made_with():
-    "The settings of the two recipes, spelled out a second time: a slip in either is noticed."
-    one, two = (experiment('ear-1', seed=1), experiment('ear-2', seed=1))
-    sampling = Drums(
-        *('all', 0.7, 0.0, 0.15, 0.6, 0.25, 0.08),
-        ScoreEdits(bare=0.11, double_kicks=0.04, kick_with_snare=0.2, crashes=0.1, floor_tom=0.05),
-    )
+    "The settings of the recipes, spelled out a second time: a slip in either is noticed."
+    one, two, three = (experiment(f'ear-{n}', seed=1) for n in (1, 2, 3))
+    edits = ScoreEdits(bare=0.11, double_kicks=0.04, kick_with_snare=0.2, crashes=0.1, floor_tom=0.05)
+    played = dict(kits='all', resonance=0.7, effects=0.15, real_kits=0.6, single_snares=0.25, distractors=0.08)
+    sampling = Drums(**played, edits=edits)
     common = dict(gain=3.0, equaliser=3.0, roll=2, drums_only=0.2, aligned=0.5, recording_chain=0.12)
     heard = (
         Augmentation(ratio=(-10.0, 12.0), music=0.6, drumless=0.13, dense=0.25, **common),
@@ -445,6 +444,10 @@ def test_recipes_for_the_full_kit_say_what_they_were_made_with():
         assert exp.start == 'drumnb-5' and exp.data.accompaniment[-1] == 'music' and not exp.data.tracks
         assert build_model(exp).config['n_drums'] == 17 and exp.data.hours == dict(accompaniment=2.0)
     assert one.key != two.key
+    apart = dict(bare=0.12, hats_on_drums=0.08, coincident=0.35, double_kicks=0.05, kick_with_snare=0.12)
+    other = Drums(**played | dict(effects=0.25, live_rooms=0.25), edits=replace(edits, **apart))
+    assert (three.sampling, three.augmentation, three.windows) == (other, heard[1], windows)
+    assert (three.start, three.training.epochs, three.training.learning_rate) == ('drumnb-6', 14, 1.2e-3)
 
 
 def test_a_run_on_recorded_kits_says_that_it_needs_them(monkeypatch):

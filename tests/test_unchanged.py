@@ -10,6 +10,7 @@ from drumnb.cli import main
 WRITTEN = {  # weights → hash of the onsets of MusicDelta_80sRock_MIX.wav (time and drum of each line)
     'drumnb-5': '7939d93da1f43f05',
     'drumnb-6': '063c4fa8732c37b7',
+    'drumnb-7': 'c08f7294b2e0c6e5',
 }
 
 

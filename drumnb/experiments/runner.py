@@ -217,10 +217,10 @@ def run_job(
 def check_data(jobs: list[Job]):
     "Raise `DrumnbError` where results cannot be kept or a job's tracks not be listed; better now than after hours."
     for job in (j for j in jobs if not j.finished()):
-        require_writable(job.result.parent, 'set DRUMNB_RESULTS to another folder')
-        require_writable(job.notebook.parent, 'set DRUMNB_RUNS to another folder')
         if job.exp:
             job.exp.tracks()
+        require_writable(job.result.parent, 'set DRUMNB_RESULTS to another folder')
+        require_writable(job.notebook.parent, 'set DRUMNB_RUNS to another folder')
 
 # %% ../../nbs/47_runner.ipynb #a445a713
 def prepare_jobs(jobs: list[Job]):
