@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,3 +137,10 @@ def test_the_full_kit_is_written_when_asked_for(tmp_path):
     assert five[0] == ['onset_s', 'drum', 'velocity', 'confidence'] and full[0] == [*five[0], 'articulation']
     assert [row[:4] for row in full] == five and len(five) > 1
     assert all(reduce_drum(row[4], DRUMS5) == row[1] for row in full[1:])
+
+
+def test_the_tool_needs_no_torch():
+    "The base install has none; the wheel's smoke test would notice much later."
+    needed = 'transcription.transcribe', 'notation.batch_transcription', 'notation.corrections', 'notation.formats'
+    said = f"import sys; sys.modules['torch'] = None; import {', '.join(f'drumnb.{name}' for name in needed)}"
+    subprocess.run([sys.executable, '-c', said], check=True)
