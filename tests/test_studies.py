@@ -262,3 +262,10 @@ def test_every_number_of_a_discussion_is_compared_with_the_rows(name):
     quoted = set(re.findall(r"'([−+]?[\d.,]+)'[:,)]", part['code']))
     assert len(part['markdown'].split()) > 150 and 'check_stated(' in part['code']
     assert numbers <= quoted, sorted(numbers - quoted)
+
+
+def test_without_a_log_no_test_set_was_looked_at(isolated):
+    "As after `make study`, whose results go to a folder of their own."
+    from drumnb.studies.tables import test_looks as looks
+
+    assert looks('synthetic') == 0

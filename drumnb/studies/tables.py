@@ -350,7 +350,7 @@ def test_looks(test: str) -> int:  # For example 'mdb:full_mix@all'
         table = pd.read_csv(path, usecols=lambda c: c in ('run', 'test'))
         seen |= set(table['run'][table['test'] == test]) if {'run', 'test'} <= set(table) else set()
     log = results_home() / 'test_looks.csv'
-    looks = pd.read_csv(log) if log.exists() else pd.DataFrame(dict(run=[], test=[]))
+    looks = pd.read_csv(log) if log.exists() else pd.DataFrame(dict(run=[], test=[]), dtype=str)
     return len(seen) + int((looks['test'].str.startswith(test) & ~looks['run'].isin(seen)).sum())
 
 # %% ../../nbs/60_tables.ipynb #60loox
