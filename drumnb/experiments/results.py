@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'TASKS', 'TOLERANCES', 'OFFSETS', 'RESULT_MIME', 'Result', 'result_path', 'save_result', 'load_result',
-           'data_fingerprint', 'finished', 'code_version', 'versions', 'describe_run', 'run_lock', 'follow_parent',
-           'note_status', 'register_task', 'run_task', 'timing_of', 'settings_of', 'publish', 'published',
-           'check_published']
+           'data_fingerprint', 'finished', 'code_version', 'versions', 'origin', 'describe_run', 'run_lock',
+           'follow_parent', 'note_status', 'register_task', 'run_task', 'timing_of', 'settings_of', 'publish',
+           'published', 'check_published']
 
 # %% ../../nbs/45_results.ipynb #c24d4b88
 import contextlib
@@ -180,9 +180,8 @@ def versions() -> dict:
     return found
 
 # %% ../../nbs/45_results.ipynb #9a8954b9
-def describe_run(exp, data, model, history, threshold, train_seconds, wall_seconds) -> dict:
-    "How a result came to be, for the JSON beside the rows."
-    best = history.best
+def origin(exp, fingerprint: str) -> dict:
+    "Settings, code, data and machine of a run of any task."
     return dict(
         config=exp.settings,
         key=exp.key,
@@ -190,12 +189,20 @@ def describe_run(exp, data, model, history, threshold, train_seconds, wall_secon
         label=exp.label,
         seed=exp.seed,
         **code_version(),
-        fingerprint=data.fingerprint,
+        fingerprint=fingerprint,
         versions=versions(),
-        wall_seconds=round(wall_seconds, 1),
-        train_seconds=round(train_seconds, 1),
         threads=set_threads(),
         machine=platform.machine(),
+    )
+
+
+def describe_run(exp, data, model, history, threshold, train_seconds, wall_seconds) -> dict:
+    "How a result came to be, for the JSON beside the rows."
+    best = history.best
+    return dict(
+        **origin(exp, data.fingerprint),
+        wall_seconds=round(wall_seconds, 1),
+        train_seconds=round(train_seconds, 1),
         skipped=data.skipped,
         absent=data.absent,
         parameters=count_parameters(model),

@@ -216,9 +216,10 @@ def run_job(
 # %% ../../nbs/47_runner.ipynb #4a2116f0
 def check_data(jobs: list[Job]):
     "Raise `DrumnbError` where results cannot be kept or a job's tracks not be listed; better now than after hours."
-    for job in (j for j in jobs if not j.finished()):
-        if job.exp:
-            job.exp.tracks()
+    waiting = [j for j in jobs if not j.finished()]
+    for exp in (j.exp for j in waiting if j.exp):
+        exp.tracks()
+    for job in waiting:  # which makes the folders
         require_writable(job.result.parent, 'set DRUMNB_RESULTS to another folder')
         require_writable(job.notebook.parent, 'set DRUMNB_RUNS to another folder')
 

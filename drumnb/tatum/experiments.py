@@ -8,7 +8,6 @@ __all__ = ['TESTING', 'song_rows', 'score_tests', 'predictor_of', 'train_system'
 
 # %% ../../nbs/59_tatum_experiments.ipynb #texp0003
 import json
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,12 +29,11 @@ from ..experiments.features import Normaliser
 from drumnb.experiments.results import (
     COLUMNS,
     Result,
-    code_version,
     data_fingerprint,
     note_status,
+    origin,
     register_task,
     run_lock,
-    versions,
 )
 
 # %% ../../nbs/59_tatum_experiments.ipynb #texp0005
@@ -231,16 +229,7 @@ def describe_tatum(exp: TatumExperiment, chosen: dict, model: nn.Module, history
     "How a result came to be, for the JSON beside the rows."
     best = history.loc[history.f1.idxmax()]
     return dict(
-        config=exp.settings,
-        key=exp.key,
-        recipe=exp.recipe,
-        label=exp.label,
-        seed=exp.seed,
-        **code_version(),
-        fingerprint=data_fingerprint(chosen),
-        versions=versions(),
-        machine=platform.machine(),
-        threads=set_threads(),
+        **origin(exp, data_fingerprint(chosen)),
         absent=[],
         parameters=count_parameters(model),
         threshold=DELTA,

@@ -72,14 +72,14 @@ BLOCK, OVERLAP = 60.0, 2.0  # s; long recordings are masked block by block
 
 
 def drum_mask(magnitudes: np.ndarray, onsets: Onsets) -> np.ndarray:  # (bins, frames), 0 to 1
-    "The share of the drums in each cell of a spectrogram."
+    "The fraction of the drums in each cell of a spectrogram."
     drums = drum_magnitudes(magnitudes, onsets) ** MASK_POWER
     rest = (0.5 * uniform_filter1d(magnitudes, SMOOTH, axis=1)) ** MASK_POWER
     return drums / np.maximum(drums + rest, 1e-12)
 
 # %% ../../nbs/75_stems.ipynb #75570015
 def mask_block(x: np.ndarray, onsets: Onsets) -> np.ndarray:  # (n, channels), both
-    "The drums of a short piece; all channels share the mask of their sum."
+    "The drums of a short piece; one mask, of their sum, for all channels."
     spectra = stft(x.T, SAMPLE_RATE, 'hann', N_FFT, N_FFT - HOP)[2]
     mask = drum_mask(np.abs(spectra.mean(0)).astype(np.float32), onsets)
     return istft(spectra * mask, SAMPLE_RATE, 'hann', N_FFT, N_FFT - HOP)[1].T[: len(x)].astype(np.float32)
