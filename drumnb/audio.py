@@ -283,7 +283,7 @@ def _say(path, what):
 
 # %% ../nbs/02_audio.ipynb #fc7f7d7f
 class Mixer:
-    "From blocks of channels to one channel; what would mislead is set right and said."
+    "From blocks of channels to one channel; faults are corrected and reported."
 
     def __init__(self, file: AudioFile):
         self.path, self.rate, self.n = file.path, file.samplerate, 0
@@ -388,7 +388,7 @@ def save(
             f.write(audio[i : i + (1 << 16)])
 
 # %% ../nbs/02_audio.ipynb #77043cdc
-# drum: (start Hz, end Hz, glide s, decay s, share of noise)
+# drum: (start Hz, end Hz, glide s, decay s, fraction of noise)
 _VOICES = {
     'KD': (160, 50, 0.03, 0.12, 0.05),
     'SD': (240, 180, 0.02, 0.09, 0.6),

@@ -284,7 +284,7 @@ def drum_maps() -> list[str]:
 def read_map(
     path: str | Path,  # CSV with the columns pitch and articulation, or YAML of `pitch: articulation`
 ) -> dict:  # Pitch, as text → articulation
-    "A map of one's own; an articulation may also be a drum code or a pitch of General MIDI."
+    "A map of your own; an articulation may also be a drum code or a pitch of General MIDI."
     if not Path(path).is_file():
         raise DrumnbError(f'{path}: no such map; known are {", ".join(drum_maps())}, or give a table of your own')
     with reading(path, 'a map', 'expected lines of pitch and articulation: 22,hat_closed'):

@@ -273,7 +273,7 @@ def bootstrap(
     by: str = 'track',
     across: str = 'seed',  # Column of trainings, each of which was scored on the tracks
 ) -> tuple:  # (low, high); NaN with fewer than two tracks
-    "A BCa interval for a figure over tracks, and over trainings where there are several (Efron 1987, Owen 2007)."
+    "A BCa interval for a score over tracks, and over trainings where there are several (Efron 1987, Owen 2007)."
     return _infer([_tabulate(rows, (across, by, 'drum'))[0]], statistic, n, seed, level)[1:3]
 
 # %% ../nbs/08_metrics.ipynb #dbd4d882
@@ -300,7 +300,7 @@ def paired_bootstrap(
 
 # %% ../nbs/08_metrics.ipynb #08holmx
 def holm(p) -> np.ndarray:
-    "p values adjusted for being several (Holm 1979); NaN is no comparison and stays."
+    "p values adjusted for multiple comparisons (Holm 1979); NaN is no comparison and stays."
     p = np.asarray(p, float)
     order = np.argsort(p)[: np.isfinite(p).sum()]
     adjusted = np.full(p.shape, np.nan)
@@ -309,7 +309,7 @@ def holm(p) -> np.ndarray:
 
 # %% ../nbs/08_metrics.ipynb #bfd186eb
 def summary(rows: pd.DataFrame, n: int = 2000, seed: int = 0) -> dict:
-    "The figures of a result: micro, macro and track-mean F1 with 95 % intervals, and the number of tracks."
+    "The scores of a result: micro, macro and track-mean F1 with 95 % intervals, and the number of tracks."
     out = dict(tracks=len(count_array(rows)[1]))
     for name, f in (('micro', micro_f1), ('macro', macro_f1), ('track_mean', track_mean_f1)):
         low, high = bootstrap(rows, f, n, seed)

@@ -325,7 +325,7 @@ def plot_activations(
 class PeakPicking:
     "Settings of the peak picker; each may be a tuple with a value for every drum. Windows are in frames."
 
-    threshold: float | tuple = 0.1  # δ: how far above the mean of its surroundings
+    threshold: float | tuple = 0.1  # δ: how far above the mean of its neighbourhood
     max_pre: int | tuple = 2  # m, before the frame
     max_post: int | tuple = 2  # m, after the frame
     mean_pre: int | tuple = 2  # a, before; with mean_post = 0 the mean is off and δ an absolute threshold
