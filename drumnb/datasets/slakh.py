@@ -138,8 +138,9 @@ class Slakh(Dataset):
 
     def make_index(self):
         folders = {split: sorted((self.home / split).glob('Track*')) for split in TRACKS}
-        return [self._row(p, split) for split, found in folders.items()
-                for p in found if p.is_dir() and not self.spoiled(p)]
+        return [
+            self._row(p, split) for split, found in folders.items() for p in found if p.is_dir() and not self.spoiled(p)
+        ]
 
     def _row(self, folder, split):
         return self.make_track(folder.name, split, folder.name, audio.readable_duration(folder / 'mix.flac'))
