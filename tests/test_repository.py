@@ -355,3 +355,9 @@ def test_the_package_is_imported_at_once_and_offers_what_a_song_needs():
     runs = [subprocess.run([sys.executable, '-W', 'ignore', '-c', QUICK], capture_output=True, text=True) for _ in 'ab']
     assert all(r.returncode == 0 for r in runs), runs[0].stderr
     assert min(float(r.stdout) for r in runs) < 0.1
+
+
+def test_a_table_does_not_wait_for_what_only_rendering_needs():
+    heavy = "{'torch', 'scipy.signal'} & set(sys.modules)"
+    code = f'import sys, drumnb.notation.batch_transcription\nsys.exit(bool({heavy}))'
+    assert subprocess.run([sys.executable, '-W', 'ignore', '-c', code]).returncode == 0

@@ -28,7 +28,6 @@ from ..drums import COLORS, NAMES
 from .engraving import caution, engrave, legend
 from .musicxml import heading
 from .staff import DOUBTFUL
-from ..rendering.kits import procedural_kit
 from ..transcription.meter import beats_per_bar
 from ..transcription.score import Score
 from ..transcription.transcribe import Transcription
@@ -50,6 +49,8 @@ PLAYER_SHOTS = {  # drum → (articulation, seconds, dB)
 # %% ../../nbs/83_player.ipynb #b1fa6203
 @lru_cache(maxsize=1)
 def _kit():
+    from drumnb.rendering.kits import procedural_kit  # with a second of imports, for pages only
+
     return procedural_kit(5)
 
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BEAT_WEIGHTS', 'TIME_SIGNATURES', 'TEMPO_FOLLOWS', 'CLICK_FITS', 'HINTS', 'accents', 'distance_histogram',
-           'estimate_period', 'best_link', 'beat_chain', 'track_beats', 'beats_per_bar', 'is_compound', 'beat_tempi',
-           'bar_profile', 'number_beats', 'tempo_limits', 'number_from', 'beats_of_onsets', 'refit_tempo',
+           'estimate_period', 'best_link', 'beat_chain', 'smooth_beats', 'track_beats', 'beats_per_bar', 'is_compound',
+           'beat_tempi', 'bar_profile', 'number_beats', 'tempo_limits', 'number_from', 'beats_of_onsets', 'refit_tempo',
            'steady_beats', 'click_loss', 'beats_of_file', 'beats_of_recording', 'is_hint', 'read_hints', 'find_meter',
            'find_beats', 'doubts', 'whole_bars']
 
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import savgol_filter
 
 from ..audio import load
 from ..core import DrumnbError, get_logger
@@ -108,6 +107,15 @@ def beat_chain(
     return chain[::-1], [int(count[c]) for c in chain[::-1][1:]]
 
 # %% ../../nbs/71_meter.ipynb #22b33ae6
+def smooth_beats(
+    beats: np.ndarray,  # (n,) seconds, n ≥ 9
+) -> np.ndarray:  # (n,)
+    "Each beat on the parabola that fits nine of them best, itself in the middle but at the ends."
+    powers = np.vander(np.arange(-4.0, 5), 3)
+    fit = powers @ np.linalg.pinv(powers)  # (9, 9), from nine beats to their parabola
+    return np.r_[fit[:4] @ beats[:9], np.convolve(beats, fit[4], 'valid'), fit[5:] @ beats[-9:]]
+
+
 def track_beats(
     onsets: Onsets,
     period: float | None = None,  # Seconds a beat; estimated when None
@@ -121,7 +129,7 @@ def track_beats(
     index = np.r_[0, np.cumsum(counts)]
     beats = np.interp(np.arange(index[-1] + 1), index, t[chain])
     if len(beats) >= 9:
-        beats = savgol_filter(beats, 9, 2, mode='interp')
+        beats = smooth_beats(beats)
     return np.r_[beats, beats[-1] + period] if len(beats) == 1 else beats
 
 # %% ../../nbs/71_meter.ipynb #b07355af
