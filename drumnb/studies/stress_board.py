@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import DrumnbError, results_home
+from ..metrics import bca, bca_interval
 
 # %% ../../nbs/66_stress_board.ipynb #9cf4df1a
 STRESS_COLUMNS = ('weights', 'test', 'condition', 'piece', 'drum', 'tp', 'fp', 'fn', 'n', 'seconds', 'rate')
@@ -55,15 +56,18 @@ def stress_rate(
     measure: str,  # As for `stress_value`
     n: int = 1000,  # Resamples of the pieces; 0 for no interval
 ) -> tuple[float, float, float]:  # value, low, high; NaN where there is nothing to divide
-    "A pooled rate with its 95 % interval over pieces."
+    "A pooled rate with its 95 % interval over pieces, as `metrics.bca_interval` gives it."
     by = rows.groupby('piece')[['tp', 'fp', 'fn', 'n']].sum()
     by['seconds'] = rows.groupby(['piece', 'drum']).seconds.sum().groupby('piece').max()  # drums share the time
     value = float(stress_value(by.sum().to_frame().T, measure)[0]) if len(by) else np.nan
     if n == 0 or len(by) < 2:
         return value, np.nan, np.nan
     drawn = np.random.default_rng(0).multinomial(len(by), np.full(len(by), 1 / len(by)), n) @ by.to_numpy(float)
-    values = stress_value(pd.DataFrame(drawn, columns=by.columns), measure)
-    return value, *(float(q) for q in np.nanquantile(values, [0.025, 0.975]))
+    values, left_out = (stress_value(t, measure) for t in (pd.DataFrame(drawn, columns=by.columns), by.sum() - by))
+    values, left_out = (v[np.isfinite(v)] for v in (values, left_out))
+    if not len(values) or len(left_out) < 2:
+        return value, np.nan, np.nan
+    return value, *bca_interval(values, *bca(values, value, [left_out]))
 
 # %% ../../nbs/66_stress_board.ipynb #d08898a4
 @dataclass(frozen=True)
