@@ -228,7 +228,7 @@ class Voice:
 
 # %% ../../nbs/17_accompaniment.ipynb #ffc95ee7
 def draw_roles(rng: np.random.Generator, percussion: float = 0.0, plain: bool = False) -> list:
-    "Who plays in this song; in a plain one bass, chords, pads and a melody at most."
+    "The roles of a song; in a plain one bass, chords, pads and a melody at most."
     if plain:
         odds = dict(bass=0.95, comp=0.65, pad=0.6, melody=0.65, percussion=percussion)
     else:
@@ -254,7 +254,7 @@ def to_notes(
     rng: np.random.Generator,
     role: str = '',
 ) -> np.ndarray:  # (n, 4) start s, duration s, pitch, velocity
-    "Slots to seconds, with a touch of looseness; strict for sweeps."
+    "Slots to seconds, with small random deviations; none for sweeps."
     rows = np.array([r for r in rows if active[r[0]]], dtype=np.float64).reshape(-1, 5)
     bar, slot = rows[:, 0].astype(int), rows[:, 1].astype(int)
     stop = np.minimum(slot + rows[:, 2].astype(int), plan.slots)

@@ -146,7 +146,7 @@ def make_beats(
     meter: str = '4/4',
     bpm: float = 120,  # Quarter notes a minute
     seconds: float = 20,  # Length
-    drift: float = 0.0,  # How far the tempo swings to both sides, as a fraction
+    drift: float = 0.0,  # How far the tempo varies to both sides, as a fraction
 ) -> np.ndarray:  # (n, 2): seconds, position in the bar
     "The beats of a made-up song, to try things with."
     per_bar, double = int(meter.split('/')[0]), 2 if meter.endswith('8') else 1

@@ -228,7 +228,7 @@ def resonance_bands(
     rng: np.random.Generator,
     chance: float,  # Of each of the resonances
 ) -> np.ndarray:  # (n, bands) float32 energy
-    "What drums that nobody strikes add to those that are struck."
+    "What resonating drums add to those that are struck."
     out = np.zeros((n, len(frequencies)), np.float32)
     for struck, resonating, levels in RESONANCES:
         here = hits.on(*struck)

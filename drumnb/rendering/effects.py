@@ -101,7 +101,7 @@ def gain_above(
     over: np.ndarray,  # Level in units of the threshold
     ratio: float,  # Above the threshold `ratio` dB become one
 ) -> np.ndarray:  # Linear gain, at most 1
-    "The law of a compressor."
+    "The gain of a compressor."
     return np.maximum(over, 1) ** (1 / ratio - 1)
 
 # %% ../../nbs/12_effects.ipynb #d983fa9f
@@ -182,7 +182,7 @@ def finish(x: np.ndarray, level: float = 0.1, peak: float = 0.98) -> np.ndarray:
 
 # %% ../../nbs/12_effects.ipynb #834491ee
 def lingering(energy: np.ndarray, keep: float) -> np.ndarray:  # (frames, bands)
-    "What was heard before, fading from frame to frame and in all as strong."
+    "Earlier energy, decaying from frame to frame, with the same sum."
     return smooth(np.pad(energy, ((1, 0), (0, 0)))[:-1], keep)
 
 # %% ../../nbs/12_effects.ipynb #a557f4fe
@@ -190,7 +190,7 @@ def room_bands(
     energy: np.ndarray,  # (n, bands)
     rng: np.random.Generator,
 ) -> np.ndarray:  # (n, bands)
-    "Reverberation in bands: what was heard before returns, weaker and duller."
+    "Reverberation in bands: earlier energy returns, weaker and duller."
     keep = np.exp(-2 / (rng.uniform(4, 40)))  # of the energy, from frame to frame
     wet = (
         10 ** (rng.uniform(-22, -3) / 10)
@@ -219,7 +219,7 @@ def noise_energy(
     n: int,  # Frames
     frequencies: np.ndarray,  # (bands,) Hz, their centres
 ) -> np.ndarray:  # (n, bands), 1 in the mean; neighbouring frames share half of their variance
-    "How the energy of steady noise strays in a filter bank."
+    "How the energy of stationary noise varies in a filter bank."
     shape = np.maximum(np.gradient(frequencies) / LONE, 1) / 2
     drawn = rng.standard_gamma(shape, (n + 1, len(frequencies))) / shape
     return (drawn[1:] + drawn[:-1]) / 2

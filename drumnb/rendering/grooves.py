@@ -171,7 +171,7 @@ def parse_tab(
     text: str,  # Tablature: grooves separated by blank lines
     style: str,  # The style of all of them; for fills 'straight' or 'triplet'
 ) -> list:  # of `Groove`
-    "Read tablature; a slip of the hand is a `DrumnbError` that names groove and lane."
+    "Read tablature; an error in it is a `DrumnbError` that names groove and lane."
     grooves = []
     for block in re.split(r'\n\s*\n', text.strip()):
         head, *lines = block.strip().splitlines()
@@ -341,7 +341,7 @@ def vary_score(
     rng: np.random.Generator,
     amount: float = 1.0,  # Times the chances above
 ) -> ArticulatedHits:
-    "Another performance that could have been: instruments swapped or silent, dynamics bent."
+    "A variation of a performance: instruments exchanged or silent, dynamics changed."
     strokes, keep = hits.strokes.copy(), np.ones(len(hits.strokes), bool)
     for chance, what in DROPS:
         if rng.random() < chance * amount:

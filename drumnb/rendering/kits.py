@@ -237,7 +237,7 @@ def _named_files(folder):
 
 # %% ../../nbs/13_kits.ipynb #dec35bee
 def folder_kit(
-    folder: str | Path,  # A hydrogen kit or any folder of one-shots with speaking names
+    folder: str | Path,  # A hydrogen kit or any folder of one-shots with descriptive names
 ) -> Kit:
     "A kit from a folder of samples; damaged files are skipped, a folder without kick, snare and hi-hat is refused."
     folder = Path(folder)

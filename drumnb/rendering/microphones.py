@@ -47,7 +47,7 @@ def cut_together(
 # %% ../../nbs/19_microphones.ipynb #5438cc3a
 @dataclass(frozen=True, eq=False)
 class MicrophoneStroke:
-    "One stroke as each microphone hears it, all from the same instant on."
+    "One stroke as recorded by each microphone, all from the same instant on."
 
     mics: np.ndarray  # (M, PHASES, frames, bands) float16 magnitudes
     names: tuple  # (M,) of `MICROPHONES`
@@ -133,7 +133,7 @@ def draw_faders(
 # %% ../../nbs/19_microphones.ipynb #7c148451
 MOST = 16  # Strokes of an articulation that are kept, spread over its velocities
 HELD_OUT_SOURCES = ('sams-sonor', 'virtuosity')  # For validation
-LEFT_OUT = ('wires off',)  # Details of strokes that are not what the drum is heard as
+LEFT_OUT = ('wires off',)  # Details of strokes that do not sound like the drum
 MACHINES = ('m-', 'w-', 'tr808')  # How the sample sources of drum machines and electronic kits begin
 
 

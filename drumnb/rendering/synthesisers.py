@@ -303,7 +303,7 @@ def _snare(rng, tuning=None, bright=1.0):
     )
     bright = bright * log_uniform(
         rng, 0.06, 1.2
-    )  # recorded snares are darker than one thinks: most of the wires lies below 2.5 kHz
+    )  # recorded snares are dark: most of the sound of the wires lies below 2.5 kHz
     wires = shaped_noise(
         rng,
         seconds,
