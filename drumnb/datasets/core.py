@@ -28,7 +28,7 @@ from ..onsets import Hits, Onsets
 # %% ../../nbs/30_datasets.ipynb #6f252b2a
 @dataclass(frozen=True)
 class Track:
-    "One piece of music: what it is called, which split it is in, and how to load it, but nothing loaded yet."
+    "One piece of music: its name, its split, and how to load it; nothing is loaded yet."
 
     id: str  # Unique within its data set
     dataset: str  # Name of the data set with its options, as `get_dataset` takes it

@@ -29,7 +29,7 @@ def layer_table(
     n_bins: int = 84,  # F
     n_frames: int = 400,  # T, 4 seconds
 ) -> pd.DataFrame:  # layer, kind, shape, parameters in the order of the data's way
-    "What each layer of a model gives out, measured by sending a batch of one through it."
+    "The output of each layer of a model, measured by sending a batch of one through it."
     rows, handles = [], []
     for name, module in model.named_modules():
         inside = any(isinstance(p, TransformerBlock) for p in _parents(model, name))
@@ -297,7 +297,7 @@ def toy_clips(
     n: int = 32,  # Clips
     n_frames: int = 200,  # T of each
 ) -> tuple[torch.Tensor, torch.Tensor]:  # (n, T, 84) normalised log bands and (n, T, 5) targets
-    "Clips of one rendered drum part on two kits, always the same: a toy to look into models with."
+    "Clips of one rendered drum part on two kits, always the same: a toy set for inspecting models."
     from drumnb.onsets import to_targets
     from drumnb.rendering.drum_parts import compose_part
     from drumnb.rendering.drum_sampler import DrumSampler, band_kit
@@ -322,7 +322,7 @@ def fit_briefly(
     rate: float = 3e-3,  # Of AdamW
     batch: int = 4,  # Clips a step
 ) -> list:  # The loss of each step
-    "A few steps of training, to look into a model afterwards; it has no validation and no end but `steps`."
+    "A few steps of training, to inspect a model afterwards, without validation."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         optimiser, losses = torch.optim.AdamW(model.train().parameters(), rate), []

@@ -71,7 +71,7 @@ def round_weights(
     state: dict,  # Name to tensor
     bits: int,  # 16, or 8 for the matrices and 16 for all else
 ) -> dict:  # Name to tensor, of fewer bytes
-    "Weights with fewer digits."
+    "Weights with fewer bits."
     require(bits in (8, 16), f'weights of {bits} bits: only 8 or 16 can be written')
     small = {}
     for name, w in state.items():
@@ -192,7 +192,7 @@ def load_checkpoint(
 
 # %% ../../nbs/29_registry.ipynb #b73090ac
 def begin_from(model, state: dict):
-    "Put weights into a model as far as they fit; a matrix with more rows keeps its own in the others."
+    "Copy weights into a model as far as they fit; further rows of a matrix keep their values."
     with torch.no_grad():
         own = model.state_dict()
         for name, w in state.items():
