@@ -184,7 +184,7 @@ def _learned(exp):
 
 
 def train_parts(exp: Experiment) -> tuple[str, ...]:
-    "What has to be prepared of the sound that a run learns from."
+    "What has to be prepared of the training audio of a run."
     return ('composed',) if exp.sampling else ('drums', 'accompaniment') if exp.mixing else ('mix',)
 
 
@@ -228,7 +228,7 @@ def held_out(
 
 # %% ../../nbs/46_experiment.ipynb #bfec1185
 def first_weights(name: str) -> tuple:  # state, Normaliser
-    "What shipped weights have to begin with."
+    "State and normaliser of shipped weights."
     model, meta = load_model(data_file('weights') / f'{name}.safetensors')
     return model.state_dict(), Normaliser.from_dict(meta['normaliser'])
 
@@ -276,7 +276,7 @@ def store_activations(
 def masked_activations(
     exp: Experiment, model, normaliser: Normaliser, store: FrameStore, i: int
 ) -> tuple:  # (T, K) probabilities, 0 for drums that are not annotated; Onsets
-    "What a model says of a prepared track, and what is annotated."
+    "The activations of a model for a prepared track, and the annotated onsets."
     return store_activations(model, store, i, normaliser, exp.resources.device) * store[i].mask, store[i].onsets
 
 # %% ../../nbs/46_experiment.ipynb #eea85680
@@ -373,7 +373,7 @@ def score_model(
     threshold: float | tuple,
     timing: dict | None = None,  # Filled with `timing_of` of every track, by test set
 ) -> pd.DataFrame:  # `COLUMNS`
-    "Count hits, inventions and misses for every test track, drum and protocol."
+    "Count true positives, false positives and false negatives for every test track, drum and protocol."
     tables = []
     for name, store in tests.items():
         for i, entry in enumerate(progress(store.entries, f'scoring {name}', leave=False)):
@@ -407,8 +407,8 @@ def sampled_outputs(
 # %% ../../nbs/46_experiment.ipynb #f7f54df0
 def model_outputs(
     exp: Experiment, model, normaliser: Normaliser, data: RunData, threshold: float | tuple
-) -> dict:  # calibration, velocity, and rows that judge them
-    "Fit calibration and velocity on validation tracks, and judge them there and on the test sets."
+) -> dict:  # calibration, velocity, and rows of their evaluation
+    "Fit calibration and velocity on validation tracks, and evaluate them there and on the test sets."
     spec, picking = exp.features.spec, PICKING
     items = sampled_outputs(exp, model, normaliser, data.validation, 80)
     calibration, velocity = fit_outputs(items, spec, threshold, picking)
@@ -430,7 +430,7 @@ def trained(
     folder: Path,  # Of the run, whose lock the caller holds
     watcher=None,  # Called with the row of each epoch
 ) -> tuple:  # data, model, normaliser, history, seconds, threshold
-    "What a run does before it is scored: prepare, train or go on with training, choose the threshold."
+    "The steps before scoring: prepare, train or continue training, choose the threshold."
     set_threads(exp.resources.threads or None)
     note_status(folder, 'preparing')
     data = prepare_data(exp, chosen)

@@ -47,7 +47,7 @@ def weighted_bce(
     return (loss * mask).sum() / mask.sum().clamp(min=1)
 
 # %% ../../nbs/42_training.ipynb #c6f19083
-FACTOR, PATIENCE = 0.2, 3  # 'plateau': what the learning rate is multiplied by, and the epochs that are forgiven
+FACTOR, PATIENCE = 0.2, 3  # 'plateau': what the learning rate is multiplied by, and the epochs without improvement that are allowed
 WARMUP = 0.05  # 'cosine': fraction of all steps with a rising learning rate
 SCHEDULES = ('plateau', 'cosine', 'constant')
 
@@ -78,7 +78,7 @@ class TrainConfig:
 def plateau_factor(
     losses: list,  # Validation loss of each finished epoch
     factor: float = FACTOR,  # Multiplied at each reduction
-    patience: int = PATIENCE,  # Epochs without improvement that are forgiven
+    patience: int = PATIENCE,  # Epochs without improvement that are allowed
     threshold: float = 1e-4,  # Relative improvement that counts
 ) -> float:  # What to multiply the learning rate by now
     "The reduction that `ReduceLROnPlateau` would have reached after these losses."
@@ -142,7 +142,7 @@ def set_threads(
 # %% ../../nbs/42_training.ipynb #4ca74fd2
 @contextmanager
 def _flushed_denormals():
-    "Numbers too small to matter count as zero inside; outside, other libraries rely on them."
+    "Denormal numbers count as zero inside; outside, other libraries rely on them."
     torch.set_flush_denormal(True)
     try:
         yield
@@ -169,7 +169,7 @@ def half_precision(device: torch.device):
 # %% ../../nbs/42_training.ipynb #09280910
 @dataclass
 class History:
-    "What happened in a run: one row per epoch."
+    "The history of a run: one row per epoch."
 
     rows: list = field(default_factory=list)  # Dictionaries with epoch, train_loss, loss, micro_f1, learning_rate, …
     finished: str = ''  # Why it ended; empty while it runs
@@ -309,7 +309,7 @@ def state(self: Trainer) -> dict:
 # %% ../../nbs/42_training.ipynb #ebcb7eb1
 @patch
 def info(self: Trainer) -> dict:
-    "Everything that is not."
+    "Everything else."
     return dict(
         identity=self.identity(),
         epoch=self.epoch,
@@ -341,7 +341,7 @@ def restore(
     info: dict,
     path: Path,  # For the message
 ):
-    "Take up where a checkpoint stands."
+    "Continue from a checkpoint."
     mine, theirs = self.identity(), info['identity']
     differ = [f'{k}: {theirs.get(k)!r} there, {mine[k]!r} asked for' for k in mine if mine[k] != theirs.get(k)]
     require(

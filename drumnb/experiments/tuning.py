@@ -29,7 +29,7 @@ from ..models.registry import MODELS, model_class
 # %% ../../nbs/48_tuning.ipynb #53c20332
 @dataclass(frozen=True)
 class LogUniform:
-    "A number whose logarithm is drawn evenly."
+    "A number whose logarithm is drawn uniformly."
 
     low: float  # Above 0
     high: float
@@ -164,9 +164,9 @@ def _tuner(objective, space, method, trials, seed, folder, settings, at_once, th
 def share_cores(
     cores: int,  # Of this machine
     at_once: int | None = None,  # Trials at the same time; as many as there are cores by default
-    threads: int | None = None,  # Of each trial; its share by default
+    threads: int | None = None,  # Of each trial; its part of the cores by default
 ) -> tuple[int, int]:  # Trials at the same time, threads of each
-    "How trials on one machine share its cores without starving each other."
+    "How trials on one machine divide its cores."
     if at_once is None:
         at_once = max(1, cores // (threads or 1))
     return at_once, threads or max(1, cores // at_once)

@@ -178,7 +178,7 @@ def tatum_activations(
     chunk: int = 2000,
     overlap: int = 50,  # Frames
 ) -> np.ndarray:  # (M, K) float32 probabilities
-    "What a model says about each tatum of a whole song; tatums beyond the recording are an error."
+    "The probabilities of a model for each tatum of a whole song; tatums beyond the recording are an error."
     if grid.times[-1] > len(features) / FPS + 0.5:
         raise DrumnbError(
             f'tatums up to {grid.times[-1]:.1f} s for a recording of {len(features) / FPS:.1f} s; drop the beats '

@@ -31,7 +31,7 @@ PER_BEAT = 4  # tatums a beat (Ishizuka et al. 2020)
 # %% ../../nbs/51_grid.ipynb #c1148ae4
 @dataclass(frozen=True, eq=False)
 class TatumGrid:
-    "The tatums of a track and what is known of its bars."
+    "The tatums of a track, and its bars where they are known."
 
     times: np.ndarray  # (M,) float64, seconds, rising
     positions: np.ndarray  # (M,) float64, place in the bar in beats, from 1 (the downbeat); 0 where not known
@@ -83,7 +83,7 @@ def meter_of(grid: TatumGrid) -> int | None:  # Beats in a bar
 
 # %% ../../nbs/51_grid.ipynb #b03c7b06
 def even_beats(duration: float, bpm: float = 120.0) -> np.ndarray:  # (n, 2): seconds, position in bars of four
-    "A metronome from 0 to at least `duration` seconds: the fallback for a track whose beats nobody knows."
+    "A metronome from 0 to at least `duration` seconds: the fallback for a track without known beats."
     if not (duration > 0 and bpm > 0):
         raise DrumnbError(f'even_beats: {duration} seconds at {bpm} beats a minute; both must be above 0')
     n = np.arange(int(np.ceil(duration * bpm / 60)) + 1)
@@ -119,7 +119,7 @@ FAR, SAME_ONSET = 0.05, 0.02  # seconds
 # %% ../../nbs/51_grid.ipynb #94d39621
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    "Onsets on a grid, and what it cost."
+    "Onsets on a grid, and the loss."
 
     score: np.ndarray  # (M, K) uint8: is the drum struck at the tatum?
     tatums: np.ndarray  # (n,) int64: where each onset went
@@ -205,7 +205,7 @@ def grid_errors(
 ) -> (
     pd.DataFrame
 ):  # A row a drum: onsets, conflict, far, either; and of the track: median_ms, spread_ms, triplets, tatum_ms
-    "What a grid costs a track (Table I), and what helps to explain it."
+    "The loss of a track on a grid (Table I), and what explains it."
     onsets = onsets.distinct(SAME_ONSET)
     q = quantise(onsets, grid)
     period = np.diff(grid.times, append=2 * grid.times[-1] - grid.times[-2])[q.tatums] * grid.per_beat
@@ -244,7 +244,7 @@ def by_track(
 
 # %% ../../nbs/51_grid.ipynb #de3d2235
 def explain(track: dict) -> str:  # One of four words
-    "Why the onsets of a track are off the grid, judged from its row in `by_track`."
+    "Why the onsets of a track are off the grid, from its row in `by_track`."
     if track['far_share'] < 0.02:
         return 'aligned'
     if track['triplets'] > 0.15:
@@ -254,8 +254,8 @@ def explain(track: dict) -> str:  # One of four words
 # %% ../../nbs/51_grid.ipynb #a83c8ce5
 def table_one(
     rows: pd.DataFrame,  # Rows of `grid_errors` with `track`
-) -> pd.Series:  # tracks, onsets and three shares in per cent
-    "Table I: shares of conflicting and of far onsets, all tracks pooled."
+) -> pd.Series:  # tracks, onsets and three fractions in per cent
+    "Table I: fractions of conflicting and of far onsets, all tracks pooled."
 
     def share(c):
         return 100 * rows[c].sum() / max(rows['onsets'].sum(), 1)
@@ -337,7 +337,7 @@ def measure_grid(
     vocabulary=DRUMS3,
     only=None,  # Ids of tracks; all by default
 ) -> Result:
-    "Write the rows of Table I: what the grid of some beats costs each track of a data set that has drums."
+    "Write the rows of Table I: the loss of each track of a data set that has drums, on the grid of some beats."
     started = time.monotonic()
     tracks = [
         t for t in progress(measured_tracks(dataset, source, only), 'drums of each track') if len(t.onsets(vocabulary))

@@ -76,7 +76,7 @@ def language_loss(
     generator: torch.Generator | None = None,
     past: list | None = None,  # (P, K) reference before each excerpt; none: a song begins with each of them
 ) -> torch.Tensor:
-    "How improbable a language model finds a sample of the transcriber (Ishizuka et al. 2020, equation 5)."
+    "The negative log probability of a sample of the transcriber by a language model (Ishizuka et al. 2020, equation 5)."
     sample = gumbel_sigmoid(logits, tau, generator) * mask[..., None]
     expected = language(sample) if past is None else _after(past, sample, language)
     surprise = F.binary_cross_entropy_with_logits(expected, sample, reduction='none')
@@ -424,7 +424,7 @@ def search_weights(
     seed: int = 0,
     start: dict = PAPER['gru'],  # First guess; without a language model its α is 0, and γ alone is searched
 ):  # An `optuna.Study`
-    "Look for α (logarithmically) and γ with Optuna."
+    "Search for α (logarithmically) and γ with Optuna."
     try:
         import optuna
     except ImportError:

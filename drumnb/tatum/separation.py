@@ -254,5 +254,5 @@ class Separated:
 
 # %% ../../nbs/55_separation.ipynb #3cbd5004
 def separated_tracks(tracks, source: str) -> list:  # of Track
-    "The same tracks, sounding as a separator hears their drums."
+    "The same tracks, with their separated drums as audio."
     return [replace(t, ds=Separated(t.ds, source)) for t in tracks]
