@@ -47,7 +47,7 @@ def weighted_bce(
     return (loss * mask).sum() / mask.sum().clamp(min=1)
 
 # %% ../../nbs/42_training.ipynb #c6f19083
-FACTOR, PATIENCE = 0.2, 3  # 'plateau': what the learning rate is multiplied by, and the epochs without improvement that are allowed
+FACTOR, PATIENCE = 0.2, 3  # 'plateau': factor of the learning rate, and epochs without improvement before it
 WARMUP = 0.05  # 'cosine': fraction of all steps with a rising learning rate
 SCHEDULES = ('plateau', 'cosine', 'constant')
 

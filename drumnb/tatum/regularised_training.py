@@ -76,7 +76,7 @@ def language_loss(
     generator: torch.Generator | None = None,
     past: list | None = None,  # (P, K) reference before each excerpt; none: a song begins with each of them
 ) -> torch.Tensor:
-    "The negative log probability of a sample of the transcriber by a language model (Ishizuka et al. 2020, equation 5)."
+    "The negative log probability of a sample of the transcriber by a language model (Ishizuka et al. 2020, eq. 5)."
     sample = gumbel_sigmoid(logits, tau, generator) * mask[..., None]
     expected = language(sample) if past is None else _after(past, sample, language)
     surprise = F.binary_cross_entropy_with_logits(expected, sample, reduction='none')
