@@ -59,18 +59,18 @@ class Transcriber:
     model: object  # (B, T, F) to logits (B, T, K)
     spec: object  # Feature preset
     normaliser: object = None
-    classes: tuple = DRUMS5  # What onsets are told apart by
+    classes: tuple = DRUMS5  # The classes of onsets
     picking: PeakPicking = PeakPicking()
     threshold: float | tuple = 0.3
     calibration: Calibration = Calibration()
     velocity: VelocityModel = VelocityModel()
     name: str = ''  # Where the weights came from
     key: str = ''  # Changes with the weights and settings
-    articulations: tuple = ()  # Of the full kit, where the model tells how each onset was struck
+    articulations: tuple = ()  # Of the full kit, where the model estimates how each onset was struck
 
     @property
     def vocabulary(self) -> tuple:
-        "Everything that the model tells apart: its classes, then articulations."
+        "Everything that the model distinguishes: its classes, then articulations."
         return self.classes + self.articulations
 
 # %% ../../nbs/70_transcribe.ipynb #336ee123
@@ -161,7 +161,7 @@ def sensitive(
     transcriber: Transcriber,
     sensitivity: float = 50,  # 0 to 100; 50 is the threshold that came with the weights
 ) -> Transcriber:
-    "A transcriber with another threshold: ten points more ask for half the odds of an onset, ten less for twice."
+    "A transcriber with another threshold: ten points more need half the odds of an onset, ten less twice."
     require(0 <= sensitivity <= 100, f'--sensitivity {sensitivity:g}: expected a number from 0 to 100')
     if sensitivity == 50:
         return transcriber
@@ -175,7 +175,7 @@ def sensitive(
 # %% ../../nbs/70_transcribe.ipynb #4ba00739
 @dataclass(frozen=True, eq=False, repr=False)
 class Transcription:
-    "What was played in a recording: the performance in seconds and, once there are beats, the score."
+    "The transcription of a recording: the performance in seconds and, once there are beats, the score."
 
     onsets: Onsets  # With estimated velocities
     confidence: np.ndarray  # (n,) float32, the probability that each onset is a true positive
