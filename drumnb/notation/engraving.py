@@ -92,7 +92,7 @@ def engrave(
 
 # %% ../../nbs/82_engraving.ipynb #5ac0aa30
 def legend(transcription: Transcription) -> str:
-    "What the signs of this sheet mean, in a line."
+    "The meaning of the signs of this sheet, in a line."
     notes = mark_notes(score_of(transcription).notes)
     words = [
         ('grey: doubtful, more likely wrong than right', (notes.confidence < DOUBTFUL).any()),

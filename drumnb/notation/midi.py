@@ -23,7 +23,7 @@ from ..transcription.transcribe import Transcription
 def quarters(
     score: Score,
 ) -> tuple[np.ndarray, np.ndarray, list]:  # (n,) quarters of each beat from bar 1; (bars,) beats that open one; meters
-    "Where the beats and bars of a score are in quarters, as MIDI counts."
+    "The positions of the beats and bars of a score in quarters, as in MIDI."
     meters, opens = [bar.meter for bar in bars_of(score)], score.downbeats
     counts = np.diff(np.r_[opens, len(score.beats) - 1])
     step = np.repeat([4 * n / unit / k for (n, unit), k in zip(meters, counts)], counts)

@@ -189,12 +189,12 @@ def _barline(measure, side, w, plan, i):  # of the bar w, the i-th of the plan
 
 # %% ../../nbs/81_musicxml.ipynb #58285753
 def printable(text: str) -> str:
-    "A text without the control characters that XML 1.0 does not know."
+    "A text without the control characters that XML 1.0 does not allow."
     return re.sub('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]', '', str(text))
 
 
 def read_tags(path: str | Path) -> tuple[str, str]:  # Title and artist; empty where the file does not say
-    "What a recording says about itself."
+    "Title and artist in the tags of a recording."
     try:
         with soundfile.SoundFile(path) as f:
             return tuple(' '.join(printable(getattr(f, k) or '').split()) for k in ('title', 'artist'))
