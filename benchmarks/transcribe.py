@@ -1,19 +1,23 @@
 """From a file to a table: how many times faster than it plays, and how much memory an hour takes, on one thread.
 
-    python benchmarks/transcribe.py                      4-minute songs as WAV and MP3, and a file of one hour
+    python benchmarks/transcribe.py                      4-minute songs as WAV and MP3, files of one and three hours
     python benchmarks/transcribe.py --minutes 4          the songs only
     python benchmarks/transcribe.py --model PATH         with a model of yours instead of the shipped weights
 
 Without a model and without shipped weights, networks of the default shape with random weights are timed: they cost what
 trained ones cost.
-The column `ratio` compares the processor time with that of the first model on the same file, in the same run.
+The column `ratio` is the processor time as a multiple of that of the first model on the same file, in the same run.
+ADTOF's PyTorch port is a row where `adtof_pytorch` is installed.
 The row `four times` is a network with about four times the work of the default, to show how much room there is for a
 larger one.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -62,28 +66,45 @@ def models(folder: Path, given: str | None) -> dict:
         load_model(trained)
         graph = {f'{trained.stem}, ONNX Runtime': g} if (g := shipped_graph(trained)) != trained else {}
         found = {**graph, f'{trained.stem}, PyTorch': trained, **found}
-    return found
+    return found | (dict(ADTOF='adtof') if importlib.util.find_spec('adtof_pytorch') else {})
 
 
-def child(path: str, model: str):
-    "The whole of a user's wait but the imports: read, transcribe, score, write."
+def drumnb_onsets(path: str, model: str) -> int:
+    "Read, transcribe, score, write; the number of onsets."
     from drumnb.core import DrumnbError
     from drumnb.notation.batch_transcription import transcribe_file
-    from drumnb.transcription.transcribe import load_transcriber
 
-    load_transcriber(model)
     with tempfile.TemporaryDirectory() as out:
-        wall, cpu = time.perf_counter(), time.process_time()
         status, message = transcribe_file(path, out, ('csv',), model)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if status != 'done':
             raise DrumnbError(message)
-        rows = sum(1 for _ in open(next(Path(out).glob('*.csv')))) - 1
-    print(
-        json.dumps(
-            dict(wall=wall, cpu=cpu, rows=rows, peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        )
-    )
+        return sum(1 for _ in open(next(Path(out).glob('*.csv')))) - 1
+
+
+def adtof_onsets(path: str, model: str) -> int:
+    "The same by ADTOF, to MIDI."
+    from peers import run_adtof
+
+    return len(run_adtof(Path(path)))
+
+
+def peak_mib() -> float:
+    "The most memory this process held; what getrusage tells begins with that of the parent."
+    status = Path('/proc/self/status')
+    if status.exists():
+        return int(re.search(r'VmHWM:\s+(\d+)', status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def child(path: str, first: str, model: str):
+    "The whole of a user's wait but the imports, which a short first file brings in."
+    onsets = adtof_onsets if model == 'adtof' else drumnb_onsets
+    with contextlib.redirect_stdout(sys.stderr):
+        onsets(first, model)
+        wall, cpu = time.perf_counter(), time.process_time()
+        rows = onsets(path, model)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps(dict(wall=wall, cpu=cpu, rows=rows, peak_mib=peak_mib())))
 
 
 def cold(path: Path, model: Path, repeats: int = 3) -> float:
@@ -104,7 +125,7 @@ def measure(path: Path, model: Path, repeats: int) -> dict:
     runs = [
         json.loads(
             subprocess.run(
-                [sys.executable, __file__, '--child', str(path), str(model)],
+                [sys.executable, __file__, '--child', str(path), str(path.parent / 'ten.wav'), str(model)],
                 check=True,
                 capture_output=True,
                 text=True,
@@ -123,11 +144,11 @@ def measure(path: Path, model: Path, repeats: int) -> dict:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--minutes', type=float, nargs='+', default=[4, 60])
+    parser.add_argument('--minutes', type=float, nargs='+', default=[4, 60, 180])
     parser.add_argument('--repeats', type=int, default=2)
     parser.add_argument('--model')
     parser.add_argument('--to', type=Path, default=RESULTS, help='folder of the results')
-    parser.add_argument('--child', nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument('--child', nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         return child(*args.child)
@@ -166,7 +187,7 @@ def main():
                         processor_seconds=round(r['cpu'], 2),
                         peak_mib=round(r['peak_mib']),
                         onsets=r['rows'],
-                        ratio=round(r['cpu'] and reference.setdefault(file, r['cpu']) / r['cpu'], 2),
+                        ratio=round(r['cpu'] / reference.setdefault(file, r['cpu']), 2),
                     )
                 )
             song.unlink()
