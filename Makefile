@@ -56,8 +56,8 @@ test-slow: venv ## Run the tests that start Ray several times: killed searches, 
 smoke: venv ## Build the wheel, install it alone into an empty environment and transcribe with it
 	@PYTHON=$(abspath $(BIN))/python bash scripts/smoke.sh
 
-check: venv ## Check that notebooks, modules and figures are in sync, clean and in the words of the field
-	@status=0; for check in words sync; do $(BIN)/python scripts/check_$$check.py || status=1; done; exit $$status
+check: venv ## Check that notebooks, modules and figures are in sync and clean, words, and known vulnerabilities
+	@status=0; for check in words sync audit; do $(BIN)/python scripts/check_$$check.py || status=1; done; exit $$status
 
 lab: venv ## Read and edit the chapters in JupyterLab (PORT=8888)
 	@$(BIN)/jupyter lab --port $(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/nbs/01_introduction.ipynb

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,17 @@ def test_cleaning_makes_citations_readable(tmp_path):
     assert clean(path) and not clean(path)
     said = ''.join(json.loads(path.read_text())['cells'][0]['source'])
     assert said.startswith('It is old [(Cooley and Tukey 1965)](https://doi.org/') and '[figure x](#fig-x)' in said
+
+
+def test_known_vulnerabilities_are_notes_and_no_network_is_one_line(tmp_path):
+    def said(program):
+        (tmp_path / 'pip_audit.py').write_text(program)
+        words, env = [sys.executable, ROOT / 'scripts/check_audit.py'], {**os.environ, 'PYTHONPATH': str(tmp_path)}
+        done = subprocess.run(words, capture_output=True, text=True, env=env)
+        return done.returncode, done.stdout
+
+    faulty = dict(name='x', version='1', vulns=[dict(id='A-1', fix_versions=['2'])])
+    found = json.dumps(dict(dependencies=[faulty, dict(name='y', version='1', vulns=[])]))
+    assert said(f'print({found!r}); raise SystemExit(1)') == (0, 'note: x 1: A-1, fixed 2\n')
+    code, line = said('raise ConnectionError("no network")')
+    assert code == 0 and 'not looked up' in line and 'no network' in line and line.count('\n') == 1
