@@ -33,7 +33,8 @@ def _toolkit(**options):
     toolkit = verovio.toolkit()
     fonts = dict(font='Leipzig', smuflTextFont='none', scale=40)
     spacing = dict(spacingNonLinear=0.55, minMeasureWidth=22, breaks='line')
-    toolkit.setOptions(dict(footer='none', xmlIdSeed=1, svgViewBox=True, **fonts, **spacing, **options))
+    written = dict(footer='none', xmlIdSeed=1, svgViewBox=True, svgFormatRaw=True)
+    toolkit.setOptions(dict(**written, **fonts, **spacing, **options))
     return toolkit
 
 # %% ../../nbs/82_engraving.ipynb #d20f4b45

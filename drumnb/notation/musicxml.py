@@ -48,7 +48,7 @@ def _add(parent, tag, text=None, **attributes):
     return e
 
 # %% ../../nbs/81_musicxml.ipynb #4c02265f
-def _write_pitch(n, s):  # rest or line of the staff, with duration and sound
+def _write_pitch(n, s, sound):  # rest or line of the staff, with duration and sound
     if s.drum is None:
         _add(n, 'rest', **(dict(measure='yes') if s.whole else {}))
     else:
@@ -57,7 +57,7 @@ def _write_pitch(n, s):  # rest or line of the staff, with duration and sound
         _add(u, 'display-octave', STAFF[s.drum][1])
     if not s.grace:
         _add(n, 'duration', s.duration)
-    if s.drum is not None:
+    if s.drum is not None and sound:
         _add(n, 'instrument', id=instrument_id(s.drum))
 
 
@@ -85,16 +85,20 @@ def _notations(n, s):  # bracket of a tuplet, open hi-hat, accent
         _add(_add(marks, 'articulations'), 'accent', placement='above')
 
 # %% ../../nbs/81_musicxml.ipynb #99ab1e42
-def write_symbol(measure: ET.Element, s: Symbol):
+def write_symbol(
+    measure: ET.Element,
+    s: Symbol,
+    sound: bool = True,  # Also what a note sounds like: instrument and loudness
+):
     "One note or rest of a measure, its parts in the order of the schema."
     color = dict(color=LIGHT) if s.light else {}
-    loud = {} if s.velocity is None else dict(dynamics=round(100 * s.velocity * 127 / 90))  # 90 is a forte
+    loud = {} if s.velocity is None or not sound else dict(dynamics=round(100 * s.velocity * 127 / 90))  # 90 is a forte
     n = _add(measure, 'note', **color, **loud)
     if s.grace:
         _add(n, 'grace', slash='yes')
     if s.chord:
         _add(n, 'chord')
-    _write_pitch(n, s)
+    _write_pitch(n, s, sound)
     _add(n, 'voice', s.voice)
     _write_value(n, s)
     if s.drum is not None:
@@ -109,17 +113,18 @@ def write_bar(
     measure: ET.Element,
     bar: Bar,
     empty: bool = False,  # Leave its notes out
+    sound: bool = True,  # As for `write_symbol`
 ):
     "Both voices of a bar; the second begins at the beginning of the bar again."
     notes = [] if empty else bar.notes
     up, down = ([r for r in notes if STAFF[r.drum][3] == voice] for voice in (1, 2))
     for s in voice_symbols(up, 1, bar.parts_of, bar.eighths):
-        write_symbol(measure, s)
+        write_symbol(measure, s, sound)
     if not down:
         return
     _add(_add(measure, 'backup'), 'duration', DIVISIONS * int(bar.eighths.sum()) // 2)
     for s in voice_symbols(down, 2, bar.parts_of, bar.eighths):
-        write_symbol(measure, s)
+        write_symbol(measure, s, sound)
 
 # %% ../../nbs/81_musicxml.ipynb #85bbe555
 def _attributes(measure, first, meter, changed, repeat):  # repeat: 'start', 'stop' or None
@@ -217,6 +222,10 @@ def _header(root, title, artist, drums, label=True):
     if artist:
         _add(about, 'creator', artist, type='composer')
     _add(_add(about, 'encoding'), 'software', 'drumnb')
+    if label:  # a staff of 6 mm: a pick-up and four bars of sixteenths fit into a line of A4
+        scaling = _add(_add(root, 'defaults'), 'scaling')
+        _add(scaling, 'millimeters', 6)
+        _add(scaling, 'tenths', 40)
     part = _add(_add(root, 'part-list'), 'score-part', id='P1')
     _add(part, 'part-name', 'Drumset', **({} if label else dict(print_object='no')))
     for d in drums:
@@ -259,7 +268,7 @@ def score_xml(
     transcription: Transcription,  # With a score
     repeats: str = 'none',  # none: every bar written out; bars: signs for equal bars; sections: repeat signs, endings
     title: bool = True,
-    drawn: bool = False,  # For the engraver: no notes under a sign of repetition, no name of the staff
+    drawn: bool = False,  # For the engraver: no notes under a sign of repetition, no name of the staff, no sound
     most: int = 4,  # Bars in a line
 ) -> str:
     "A transcription as MusicXML 4.0."
@@ -280,10 +289,11 @@ def score_xml(
             said = bar.bpm
         if first and score.swing and not drawn:
             _swing(m)
-        write_bar(m, bar, drawn and w.again)
+        write_bar(m, bar, drawn and w.again, not drawn)
         _barline(m, 'right', w, plan, i)
         before = bar
-    ET.indent(root, ' ')
+    if not drawn:
+        ET.indent(root, ' ')
     return HEAD + ET.tostring(root, encoding='unicode') + '\n'
 
 # %% ../../nbs/81_musicxml.ipynb #75ee70d9

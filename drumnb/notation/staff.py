@@ -324,11 +324,15 @@ def sections(
 ) -> list[int]:  # First bars, 0 among them
     "The bars at which the pattern changes."
     n, places = len(shapes), [s[1] if s else frozenset() for s in shapes]
-    far = np.array([[1 - len(a & b) / max(1, len(a | b)) for b in places] for a in places]).reshape(n, n)
+    near = [[1 - len(a & b) / max(1, len(a | b)) for b in places[i : i + 2 * least]] for i, a in enumerate(places)]
     gain = np.full(n, -1.0)
+
+    def differ(some, others):
+        return np.mean([near[min(i, j)][abs(i - j)] for i in some for j in others])
+
     for b in range(least, n - least + 1):
-        before, after = slice(b - least, b), slice(b, b + least)
-        gain[b] = far[before, after].mean() - max(far[before, before].mean(), far[after, after].mean())
+        before, after = range(b - least, b), range(b, b + least)
+        gain[b] = differ(before, after) - max(differ(before, before), differ(after, after))
     starts = [0]
     for b in sorted(range(n), key=lambda b: -gain[b]):
         if gain[b] >= change and all(abs(b - s) >= least for s in starts):
