@@ -15,6 +15,7 @@ from browser import Browser, find_chromium
 from drumnb.audio import SAMPLE_RATE as SR
 from drumnb.notation import player as pl
 from drumnb.notation.corrections import render
+from drumnb.notation.formats import write_formats
 from drumnb.onsets import Onsets
 from drumnb.transcription.meter import find_beats
 from drumnb.transcription.score import make_score
@@ -195,6 +196,13 @@ def test_on_a_phone_and_in_the_dark_nothing_is_cut_off(opened):
             '.every(x => x.getBoundingClientRect().height >= 36)'
         )
         assert b.run('[...document.querySelectorAll(".sheet")].filter(s => s.offsetParent).length') == 1
+        bars = '[...document.querySelectorAll(".wide g.measure")].map(m => m.id)'
+        assert b.run(bars) == b.run(bars.replace('wide', 'narrow')) != [], 'the same bars in shorter lines'
+        lines = '[...document.querySelectorAll(".narrow > svg")].map(s => s.getBoundingClientRect())'
+        assert b.run(f'{lines}.every((r, i, all) => r.width > 200 && (!i || r.top >= all[i - 1].bottom - 1))')
+        b.run('document.querySelectorAll(".narrow g.measure")[1].dispatchEvent(new MouseEvent("click"))')
+        b.until('Math.abs(drumnb.media.currentTime - drumnb.data.bars[1][0]) < .01')
+        assert b.run('document.querySelector("rect.here").closest(".sheet").className') == 'sheet narrow'
     assert b.errors == []
 
 
@@ -212,6 +220,42 @@ def test_the_recording_and_its_packed_copy_are_in_step(opened, tmp_path):
         const d = (await c.decodeAudioData(Uint8Array.from(atob(t), x => x.charCodeAt(0)).buffer)).getChannelData(0);
         let k = 0; d.forEach((v, i) => { if (Math.abs(v) > Math.abs(d[k])) k = i; }); return k/44100; })()''')
     assert abs(at - 1) < 0.03
+
+
+def test_the_recorded_drums_are_muted_by_files_beside_the_page(opened, tmp_path):
+    b, _ = opened
+    song = made(tmp_path, EVIL)
+    plain, asked = tmp_path / 'plain.html', tmp_path / 'a#b %41 "song".html'
+    pl.write_html(plain, song)
+    write_formats(song, asked.with_suffix(''), 'html,stems')
+    assert asked.stat().st_size < plain.stat().st_size + 200, 'the page is no heavier'
+    b.open(plain)
+    assert b.run('document.getElementById("parts").hidden')
+    b.open(asked)
+    b.until('drumnb.media.duration > 7.9')
+    assert not b.run('document.getElementById("parts").hidden')
+    b.run('drumnb.seek(2); drumnb.toggle()')
+    b.until('drumnb.media.currentTime > 2.2')
+    for ending in ('.backing.flac', '.drums.flac', ''):
+        before = b.run('drumnb.media.currentTime')
+        b.press('m')
+        b.until(f'!drumnb.media.paused && drumnb.media.currentTime > {before} && drumnb.media.readyState > 2')
+        source = b.run('drumnb.media.src')
+        assert source.endswith(ending) and source.startswith('file:' if ending else 'blob:')
+        assert b.run('drumnb.media.currentTime') < before + 3 and abs(b.run('drumnb.media.duration') - 8) < 0.1
+    b.press('r')
+    assert b.run('drumnb.media.muted')
+    b.press(' ')
+    b.until('drumnb.media.paused')
+    assert b.errors == []
+    (tmp_path / asked.name.replace('.html', '.drums.flac')).unlink()
+    b.run(
+        'document.getElementById("part").value = 2; document.getElementById("part").onchange({target: '
+        'document.getElementById("part")})'
+    )
+    b.until('drumnb.media.src.startsWith("blob:")')
+    assert 'is not beside this page' in b.run('document.getElementById("parttext").textContent')
+    b.errors.clear()  # of the file that is not there
 
 
 def corrected(b, folder, name):

@@ -9,6 +9,7 @@ __all__ = ['job_key', 'is_done', 'transcribe_file', 'check_writable', 'refused_n
 # %% ../../nbs/87_batch_transcription.ipynb #87a00003
 import glob
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from drumnb.core import (
 
 # %% ../../nbs/87_batch_transcription.ipynb #87a00004
 from ..drums import pitch_of
-from .formats import FORMATS, as_formats, write_formats
+from .formats import as_formats, result_paths, write_formats
 from ..onsets import Onsets
 from ..tatum.beats import import_madmom
 from ..transcription.meter import beats_of_file, beats_per_bar, doubts, find_beats, is_hint, read_hints
@@ -84,7 +85,7 @@ def is_done(
         same = marker.exists() and read_json(marker).get('key') == key
     except (DrumnbError, AttributeError):
         return False
-    return same and all((out / f'{stem}{FORMATS[f][0]}').exists() for f in formats)
+    return same and all(p.exists() for p in result_paths(out / stem, formats))
 
 # %% ../../nbs/87_batch_transcription.ipynb #9590853f
 def _transcribe_file(path, out, formats, model, beats, meter, force, midi_map='gm', kit='5', **further):
@@ -132,26 +133,35 @@ def check_writable(out: Path):
     require_writable(out, 'choose another folder with --out')
     clear_parts(out / '.drumnb')
 
-
-def refused_names(files: list[Path], formats) -> dict[Path, str]:
-    "Recordings whose results would overwrite those of an earlier one, or have a name that is too long, and why."
-    first, refused = {}, {}
+# %% ../../nbs/87_batch_transcription.ipynb #87a00010
+def refused_names(files: list[Path], formats, out: Path = Path()) -> dict[Path, str]:
+    "Recordings whose results would overwrite those of another, or a recording, or have too long a name, and why."
+    first, refused, given = {}, {}, {f.resolve() for f in files}
     for f in files:
-        same = first.setdefault(f.stem.casefold(), f)
-        longest = max(len(os.fsencode(f'{f.stem}{FORMATS[name][0]}')) for name in formats)
+        same, results = first.setdefault(f.stem.casefold(), f), result_paths(out / f.stem, formats)
+        longest = max(len(os.fsencode(p.name)) for p in results)
+        lost = next((p for p in results if p.resolve() in given), None)
         if same != f:
             refused[f] = f'{f}: its results would overwrite those of {same}; rename one of them'
+        elif lost:
+            refused[f] = f'{f}: its result would overwrite the recording {lost}; choose another folder with --out'
         elif longest > 255:
             refused[f] = f'{f}: the names of its results would have {longest} bytes, 255 are possible; rename it'
     return refused
 
 # %% ../../nbs/87_batch_transcription.ipynb #e4dd3435
+def _is_result(path):  # sound that was written by an earlier call
+    song = re.sub(r'[.](backing|drums|sound)[.](flac|mp3)$', '', path.name)
+    return song != path.name and _marker(path.parent, song).exists()
+
+
 def find_recordings(words) -> list[Path]:  # Paths, folders, and patterns such as '*.mp3'
-    "The recordings of words; a folder stands for all in it and below, in order."
+    "The recordings of words; a folder stands for all in it and below except own results, in order."
     found = []
     for word in map(Path, words):
         if word.is_dir():
-            below = sorted(p for p in word.rglob('*') if is_audio(p) and not p.name.startswith('.'))
+            named = (p for p in word.rglob('*') if is_audio(p) and not p.name.startswith('.'))
+            below = sorted(p for p in named if not _is_result(p))
             require(below, f'{word}: a folder without recordings; expected files that end in {", ".join(SOUND)}')
             found += below
         elif not word.exists() and any(c in str(word) for c in '*?['):
@@ -219,7 +229,7 @@ def transcribe_each(
     model = model if model is None or isinstance(model, Transcriber) else Path(model).absolute()
     options = dict(out=out, formats=formats, model=model, beats=beats, meter=meter, force=force)
     options |= dict(midi_map=midi_map, kit=kit, **further)
-    refused = refused_names(files, formats)
+    refused = refused_names(files, formats, out)
     todo = [f for f in files if f not in refused]
     with progress(total=len(todo), desc='transcribing') as bar:
         for f, why in refused.items():

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'FORMATS', 'SHEET_PACKAGES', 'write_table', 'read_transcription', 'write_score_table', 'score_rows',
-           'write_transcription_jams', 'as_formats', 'write_formats']
+           'write_transcription_jams', 'as_formats', 'result_paths', 'write_formats']
 
 # %% ../../nbs/85_formats.ipynb #89d21277
 import importlib.util
@@ -20,6 +20,7 @@ from .musicxml import write_musicxml
 from .player import write_html
 from ..onset_files import read_onset_table, write_jams
 from ..transcription.score import Score, score_of
+from ..transcription.stems import STEMS, write_stems
 from ..transcription.transcribe import Transcription
 
 # %% ../../nbs/85_formats.ipynb #b68b1c39
@@ -82,7 +83,7 @@ def write_transcription_jams(path: str | Path, transcription: Transcription):
     write_jams(path, t.onsets, t.duration, confidence, t.title, score_rows(t.score))
 
 # %% ../../nbs/85_formats.ipynb #92c2b120
-FORMATS = {  # format → (suffix of the file, function of path and transcription)
+FORMATS = {  # format → (suffix of its file, or of its files; function of the first path and transcription)
     'csv': ('.csv', write_table),
     'mid': ('.mid', write_performance_midi),
     'quantised': ('.quantised.mid', write_quantised_midi),
@@ -92,6 +93,7 @@ FORMATS = {  # format → (suffix of the file, function of path and transcriptio
     'svg': ('.svg', write_svg),
     'pdf': ('.pdf', write_pdf),
     'html': ('.html', write_html),
+    'stems': (STEMS, write_stems),
 }
 SHEET_PACKAGES = {
     'svg': ('verovio',),
@@ -99,14 +101,14 @@ SHEET_PACKAGES = {
     'html': ('verovio',),
 }  # format → packages of `drumnb[sheet]`
 
-
-def as_formats(formats: str | list) -> tuple[str, ...]:  # 'csv,mid', 'all' or a list
-    "Formats by name, checked; 'all' are those that can be written here."
+# %% ../../nbs/85_formats.ipynb #85a00003
+def as_formats(formats: str | list) -> tuple[str, ...]:  # 'csv,mid', 'all', 'all,stems' or a list
+    "Formats by name, checked; 'all' are those that can be written here, but for sound: stems are asked for by name."
     names = [f.strip().lower().lstrip('.') for f in (formats.split(',') if isinstance(formats, str) else formats)]
     names = [{'midi': 'mid', 'xml': 'musicxml'}.get(n, n) for n in names if n]
     lacking = {f: p for f, packages in SHEET_PACKAGES.items() for p in packages if importlib.util.find_spec(p) is None}
-    if names == ['all']:
-        return tuple(f for f in FORMATS if f not in lacking)
+    if 'all' in names:
+        names = [*(f for f in FORMATS if f not in lacking and f != 'stems'), *(n for n in names if n != 'all')]
     unknown = [n for n in names if n not in FORMATS]
     if unknown or not names:
         wrong = ', '.join(unknown) or '(none)'
@@ -118,6 +120,12 @@ def as_formats(formats: str | list) -> tuple[str, ...]:  # 'csv,mid', 'all' or a
         )
     return tuple(dict.fromkeys(names))
 
+
+def result_paths(stem: str | Path, formats) -> list[Path]:
+    "The files of some formats, in their order."
+    suffixes = [FORMATS[name][0] for name in formats]
+    return [Path(f'{stem}{s}') for own in suffixes for s in ((own,) if isinstance(own, str) else own)]
+
 # %% ../../nbs/85_formats.ipynb #a861d204
 def write_formats(
     transcription: Transcription,
@@ -127,18 +135,18 @@ def write_formats(
     repeats: str = 'bars',  # none, bars or sections, on the sheet
 ) -> list[Path]:  # The files written
     "Write a transcription in several formats, each file atomically."
-    files = []
-    for name in as_formats(formats):
-        suffix, write = FORMATS[name]
-        path = Path(f'{stem}{suffix}')
+    files, formats = [], as_formats(formats)
+    for name in formats:
+        write, paths = FORMATS[name][1], result_paths(stem, [name])
         options = dict(source=midi_map) if midi_map != 'gm' and name in ('mid', 'quantised') else {}
         options |= dict(repeats=repeats) if name in ('svg', 'pdf') else {}
+        options |= dict(stems=True) if name == 'html' and 'stems' in formats else {}
         try:
-            write(path, transcription, **options)
+            write(paths[0], transcription, **options)
         except OSError as e:
             why = e.strerror or e
             raise DrumnbError(
-                f'{path}: cannot be written ({why}); choose another folder with --out, or free some space'
+                f'{paths[0]}: cannot be written ({why}); choose another folder with --out, or free some space'
             ) from None
-        files.append(path)
+        files += paths
     return files

@@ -30,6 +30,7 @@ from .musicxml import heading
 from .staff import DOUBTFUL
 from ..transcription.meter import beats_per_bar
 from ..transcription.score import Score
+from ..transcription.stems import STEMS
 from ..transcription.transcribe import Transcription
 
 # %% ../../nbs/83_player.ipynb #5b13184d
@@ -90,6 +91,10 @@ def _encode(path, out, channels):  # FLAC, block by block
         rate, channels = (f.samplerate, min(channels, f.channels)) if plain else (SAMPLE_RATE, 1)
         options = dict(format='FLAC', compression_level=0.0)
         with soundfile.SoundFile(out, 'w', rate, channels, 'PCM_16', **options) as flac:
+            if plain and channels == f.channels and f.subtype == 'PCM_16':  # sample by sample as it is
+                for block in f.blocks(1 << 16, dtype='int16'):
+                    flac.write(block)
+                return
             for block in blocks(f) if plain else mono_blocks(path):
                 one = plain and channels < block.shape[1]
                 flac.write(np.clip(block.mean(1) if one else block, -1, 1))
@@ -176,6 +181,7 @@ def about(transcription: Transcription) -> str:
 def page_data(
     transcription: Transcription,
     beside: str = '',  # Name of a file with the recording, when it is not in the page
+    stems: tuple = (),  # Names of the files of backing and drums, where they lie beside the page
 ) -> dict:
     "What the page knows: notes, bars, beats, bars to check, drums."
     o, score = transcription.onsets, score_facts(transcription)
@@ -187,6 +193,7 @@ def page_data(
         duration=max(float(transcription.duration), 0.1),
         file=re.sub(r'[^\w .-]', '_', transcription.title)[:100],
         beside=beside,
+        stems=stems,
         about=about(transcription),
         doubts='' if transcription.score is None else caution(transcription),
         drums=[dict(code=d, name=NAMES[d], color=COLORS[d], shot=shots[d]) for d in o.vocabulary],
@@ -196,14 +203,12 @@ def page_data(
 
 # %% ../../nbs/83_player.ipynb #bdd03466
 def sheets(transcription: Transcription) -> str:  # HTML
-    "Two layouts of the same sheet: for wide and for narrow windows."
+    "The sheet for wide windows; for narrow ones the page cuts its lines in half."
     if transcription.score is None or not len(transcription.score.notes):
         return '<p>There are no notes to draw.</p>'
-    drawn = []
-    for name, width, seed, most in (('wide', 2400, 1, 4), ('narrow', 1000, 2, 2)):
-        pages = engrave(transcription, width, header=False, continuous=True, seed=seed, margin=40, most=most)
-        drawn.append(f'<div class="sheet {name}" tabindex="0">' + ''.join(pages) + '</div>\n')
-    return f'<p class="about">{html.escape(legend(transcription))}</p>' + ''.join(drawn)
+    drawn = ''.join(engrave(transcription, 2400, header=False, continuous=True, margin=40))
+    boxes = [f'<div class="sheet {name}" tabindex="0">{svg}</div>\n' for name, svg in (('wide', drawn), ('narrow', ''))]
+    return f'<p class="about">{html.escape(legend(transcription))}</p>{"".join(boxes)}'
 
 # %% ../../nbs/83_player.ipynb #81cdeca9
 MARKUP = str.maketrans({c: f'\\u{ord(c):04x}' for c in '&<>\u2028\u2029'})  # what could end a script in HTML
@@ -213,10 +218,11 @@ def player_page(
     transcription: Transcription,
     recording: bool = True,  # Whether the recording goes in
     beside: str = '',  # Name of a file with the recording, when it is not in the page
+    stems: tuple = (),  # Names of the files of backing and drums, where they lie beside the page
 ) -> str:  # HTML
     "The player as one page of text."
     packed = pack_recording(transcription.audio if recording and not beside else None)
-    data = page_data(transcription, beside) | dict(mime='audio/flac' if packed[:4] == b'fLaC' else 'audio/mpeg')
+    data = page_data(transcription, beside, stems) | dict(mime='audio/flac' if packed[:4] == b'fLaC' else 'audio/mpeg')
     title, artist = heading(transcription)
     holes = dict(
         TITLE=html.escape(' – '.join(x for x in (artist, title or 'Drums') if x)),
@@ -228,6 +234,11 @@ def player_page(
     return re.sub('%(' + '|'.join(holes) + ')%', lambda m: holes[m.group(1)], template)
 
 # %% ../../nbs/83_player.ipynb #33151142
-def write_html(path: str | Path, transcription: Transcription):
+def write_html(
+    path: str | Path,
+    transcription: Transcription,
+    stems: bool = False,  # Whether the files of `stems.write_stems` lie beside the page
+):
     "The player as one self-contained file; a long recording lies beside it."
-    write_text(path, player_page(transcription, beside=place_beside(path, transcription.audio)))
+    names = tuple(f'{Path(path).stem}{s}' for s in STEMS) if stems else ()
+    write_text(path, player_page(transcription, beside=place_beside(path, transcription.audio), stems=names))
