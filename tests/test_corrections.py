@@ -56,6 +56,51 @@ def test_a_wrong_row_is_one_line(tmp_path, wrong):
         render(tmp_path / 'song.csv')
 
 
+def played(bpm=104, bars=12, start=0.4, per_bar=4):
+    "A rock beat, and its table with the beats that it carries, bars a beat late and at half the tempo."
+    beat = 60 / bpm
+    at = start + beat * np.arange(bars * per_bar)
+    times = np.r_[at, at + beat / 2, at]
+    drums = ['HH'] * (2 * len(at)) + [('KD', 'SD')[i % per_bar % 2] for i in range(len(at))]
+    rows = sorted(zip(times, drums))
+    wrong = [(t, 'bar 4/4' if i % 4 == 0 else 'beat') for i, t in enumerate(at[1::2])]
+    lines = ['onset_s,drum,velocity,confidence', *(f'{t:.4f},{d},0.8,1' for t, d in rows)]
+    return '\n'.join([*lines, *(f'{t:.4f},{d},,' for t, d in wrong)]) + '\n', at
+
+
+@pytest.mark.parametrize('kind', ['csv', 'jams', 'mid'])
+def test_a_hint_finds_beats_again_where_a_table_carries_wrong_ones(tmp_path, kind):
+    text, at = played()
+    (tmp_path / 'song.csv').write_text(text)
+    if kind != 'csv':
+        write_formats(render(tmp_path / 'song.csv'), tmp_path / 'song', kind)
+    song = tmp_path / f'song.{kind}'
+    own = render(song).score
+    assert np.median(np.diff(own.beats[:, 0])) == pytest.approx(120 / 104, abs=0.01), 'they are kept without a hint'
+    new = tmp_path / 'new'
+    for words in (['--tempo', '104'], ['--tempo', '100', '--first-beat', f'{at[4]:.2f}'], ['--first-beat', '0.42']):
+        assert main(['render', str(song), '-o', str(new), '-f', 'score', *words]) == 0
+        rows = pd.read_csv(new / 'song.score.csv')
+        assert rows.bpm.median() == pytest.approx(104, rel=0.02)
+        if '--first-beat' in words:
+            ones = rows[(rows.beat == 1) & (rows.tick == 0)].onset_s.drop_duplicates()
+            assert np.abs(ones - at[0]).min() < 0.02 and np.allclose(np.diff(ones), 4 * 60 / 104, atol=0.02)
+
+
+def test_a_meter_keeps_the_beats_it_fits_and_finds_others_again(tmp_path, capsys):
+    text, at = played()
+    (tmp_path / 'song.csv').write_text(text)
+    kept, found = (render(tmp_path / 'song.csv', meter=m).score for m in ('12/8', '3/4'))
+    assert kept.meter == '12/8' and np.isin(at[1::2].round(4), kept.beats[:, 0].round(4)).all()
+    assert found.meter == '3/4' and np.median(np.diff(found.beats[:, 0])) < 1
+    three, _ = played(per_bar=3)
+    (tmp_path / 'plain.csv').write_text('\n'.join(r for r in three.splitlines() if r.split(',')[1][:1] != 'b'))
+    assert render(tmp_path / 'plain.csv', meter='3/4').score.meter == '3/4'
+    for words in (['--tempo', 'fast'], ['--tempo', '9'], ['--first-beat', 'x'], ['--beats', 'bpm=90', '--tempo', '90']):
+        assert main(['render', str(tmp_path / 'song.csv'), '-o', str(tmp_path / 'new'), *words]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
 def test_render_and_score_from_a_shell(tmp_path, capsys):
     (tmp_path / 'song.csv').write_text(TABLE)
     words = ['render', str(tmp_path / 'song.csv'), '-o', str(tmp_path / 'new'), '-f', 'musicxml,mid,csv']

@@ -95,6 +95,7 @@ def _midi_beats(path):  # seconds and positions from tempi and time signatures; 
 def read_corrected(
     path: str | Path,  # CSV, JAMS or MIDI
     recording: str | Path | None = None,
+    source: str = 'gm',  # The map of a MIDI file's pitches
 ) -> tuple[Transcription, np.ndarray | None, str | None]:  # Without a score; its beats and time signature
     "A corrected transcription with its beats."
     path, kind = Path(path), Path(path).suffix.lower()
@@ -112,7 +113,7 @@ def read_corrected(
             beats = read_beats(path) if _has_beats(path) else None
             meter = None if beats is None or not beats[:, 1].all() else f'{int(beats[:, 1].max())}/4'
         else:
-            hits = read_midi(path, unknown='drop')
+            hits = read_midi(path, source, unknown='drop')
             onsets, struck, (beats, meter) = hits.onsets(), _struck_hits(hits), _midi_beats(path)
         write_text(table, text) if kind == '.csv' else write_csv(table, onsets)
         t = read_transcription(table, recording)
@@ -130,17 +131,24 @@ def _has_beats(path):
 def render(
     path: str | Path,  # CSV, JAMS or MIDI, perhaps corrected
     recording: str | Path | None = None,  # For the player
-    beats=None,  # As for `transcribe`; those of the file by default, or else from the onsets
-    meter: str | None = None,  # That of the file by default, or else 4/4
+    beats=None,  # As for `transcribe`; those of the file by default, from the onsets where it has none
+    meter: str | None = None,  # That of the file by default
     min_confidence: float = 0.0,  # Leave out onsets below it
+    source: str = 'gm',  # The map of a MIDI file's pitches
 ) -> Transcription:  # With a score
     "A corrected table as a transcription that every format can be written from."
-    t, own, own_meter = read_corrected(path, recording)
+    t, own, own_meter = read_corrected(path, recording, source)
     t = confident(t, min_confidence)
-    meter = meter or own_meter or '4/4'
-    found = find_meter(own if beats is None and own is not None else beats, t, meter)
+    if beats is None and own is not None and (meter is None or _same_bars(meter, own)):
+        beats, meter = own if own[:, 1].all() else own[:, 0], meter or own_meter
+    found = find_meter(beats, t, meter)
     sure = dict(beat_confidence=found.beat_confidence, bar_confidence=found.bar_confidence)
-    return replace(t, score=replace(make_score(t, found.beats, meter), **sure))
+    return replace(t, score=replace(make_score(t, found.beats, meter or found.signature), **sure))
+
+
+def _same_bars(meter, beats):
+    "Whether bars of a time signature hold as many beats as these do."
+    return not beats[:, 1].all() or beats_per_bar(meter) == int(beats[:, 1].max())
 
 # %% ../../nbs/86_corrections.ipynb #75c0aa09
 def compare(
