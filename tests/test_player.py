@@ -199,7 +199,7 @@ def test_on_a_phone_and_in_the_dark_nothing_is_cut_off(opened):
         bars = '[...document.querySelectorAll(".wide g.measure")].map(m => m.id)'
         assert b.run(bars) == b.run(bars.replace('wide', 'narrow')) != [], 'the same bars in shorter lines'
         lines = '[...document.querySelectorAll(".narrow > svg")].map(s => s.getBoundingClientRect())'
-        assert b.run(f'{lines}.every((r, i, all) => r.width > 200 && (!i || r.top >= all[i - 1].bottom - 1))')
+        assert b.run(f'{lines}.every((r, i, all) => r.width > 60 && (!i || r.top >= all[i - 1].bottom - 1))')
         b.run('document.querySelectorAll(".narrow g.measure")[1].dispatchEvent(new MouseEvent("click"))')
         b.until('Math.abs(drumnb.media.currentTime - drumnb.data.bars[1][0]) < .01')
         assert b.run('document.querySelector("rect.here").closest(".sheet").className') == 'sheet narrow'
