@@ -215,7 +215,7 @@ def read_onsets(
 # %% ../nbs/07_onset_files.ipynb #f2a6d02e
 def _cells(line):
     "The fields of a line: by semicolons, tabs or commas, whatever it has first; a decimal comma is no separator."
-    line = line.split('#')[0].strip()
+    line = '' if re.match(r'\s*(%|//)', line) else line.split('#')[0].strip()
     if ';' not in line and '\t' not in line and ',' in line and not re.fullmatch(r'\d+,\d+(\s+\S+)+', line):
         return [c.strip().strip('"\'').strip() for c in line.split(',')]
     by = ';' if ';' in line else '\t' if '\t' in line else None

@@ -101,6 +101,100 @@ def test_a_meter_keeps_the_beats_it_fits_and_finds_others_again(tmp_path, capsys
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+def midi_file(path, signs, bars, pickup=(), bpm=100):
+    "A beat in bars of (numerator, denominator), each sign before its bars; notes of a pick-up at ticks."
+    events, at = [(t, mido.Message('note_on', channel=9, note=38, velocity=90)) for t in pickup], 0
+    events.append((0, mido.MetaMessage('set_tempo', tempo=mido.bpm2tempo(bpm))))
+    for (top, low), count in zip(signs, bars):
+        events.append((at, mido.MetaMessage('time_signature', numerator=top, denominator=low)))
+        for i in range(top * count):
+            places = [42] + [36] * (i % top == 0) + [38] * (i % top == top // 2)
+            quiet = pickup and (top, low) == signs[0]
+            events += [(at, mido.Message('note_on', channel=9, note=p, velocity=90)) for p in places if not quiet]
+            at += 1920 // low
+    track, last = mido.MidiTrack(), 0
+    for t, message in sorted(events, key=lambda e: e[0]):
+        track.append(message.copy(time=t - last))
+        last = t
+    mido.MidiFile(type=0, ticks_per_beat=480, tracks=[track]).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    'sign, meter',
+    [('8/8', '4/4'), ('4/8', '2/4'), ('4/2', '2/2'), ('8/4', '4/4'), ('15/8', '5/8'), ('7/8', '7/8'), ('12/8', '12/8')],
+)
+def test_every_time_signature_of_a_midi_file_is_written(tmp_path, sign, meter):
+    top, low = map(int, sign.split('/'))
+    t = render(midi_file(tmp_path / 'x.mid', [(top, low)], [6]))
+    assert t.score.meter == meter and t.score.dropped == 0
+    write_formats(t, tmp_path / 'out', 'musicxml,svg,mid,quantised,score')
+    places = pd.read_csv(tmp_path / 'out.score.csv')
+    assert np.abs(places.moved_s).max() < 2e-3, 'every note is on the grid'
+    opens = (t.score.beats[t.score.beats[:, 1] == 1, 0] - t.onsets.times[0])[:-1]
+    quarters = 4 * top / low * 0.6
+    assert all(np.abs(opens - quarters * bar).min() < 2e-3 for bar in range(6))
+
+
+def test_a_time_signature_that_cannot_be_written_is_said_or_found_again(tmp_path, caplog):
+    t = render(midi_file(tmp_path / 'x.mid', [(13, 16)], [8]))
+    assert t.score.dropped == 0 and len(t) == 8 * 15
+    render(midi_file(tmp_path / 'y.mid', [(4, 4), (13, 16)], [4, 4]))
+    assert 'time signature 13/16 is not known' in caplog.text
+    track = mido.MidiTrack([mido.MetaMessage('time_signature', numerator=4, denominator=4, time=0)])
+    track += [mido.Message('note_on', channel=9, note=36, velocity=90, time=480) for _ in range(9)]
+    mido.MidiFile(type=0, ticks_per_beat=480, tracks=[track]).save(tmp_path / 'z.mid')
+    data = (tmp_path / 'z.mid').read_bytes()
+    (tmp_path / 'z.mid').write_bytes(data.replace(b'\xff\x58\x04\x04', b'\xff\x58\x04\x00'))  # 0/4
+    assert len(render(tmp_path / 'z.mid')) == 9
+
+
+@pytest.mark.parametrize('short', [(1, 4), (2, 4)])
+def test_a_short_first_bar_of_a_midi_file_is_a_pick_up(tmp_path, short):
+    pickup = [240 * i for i in range(2 * short[0])]
+    t = render(midi_file(tmp_path / 'x.mid', [short, (4, 4)], [1, 6], pickup))
+    assert t.score.pickup == 4 - short[0] and t.score.first_bar == 0 and t.score.n_bars == 7
+    bars = list(ET.fromstring(score_xml(t)).iter('measure'))
+    assert [m.get('number') for m in bars[:2]] == ['0', '1'] and bars[0].get('implicit') == 'yes'
+
+
+def test_quarters_and_eighths_alternate_at_one_tempo(tmp_path):
+    t = render(midi_file(tmp_path / 'x.mid', [(4, 4), (7, 8), (3, 4)], [3, 3, 3]))
+    root = ET.fromstring(score_xml(t))
+    signs = [(s.findtext('beats'), s.findtext('beat-type')) for s in root.iter('time')]
+    assert signs == [('4', '4'), ('7', '8'), ('3', '4')]
+    tempi = {round(float(s.get('tempo'))) for s in root.iter('sound') if s.get('tempo')}
+    assert tempi == {100} and root.findtext('.//per-minute') == '100'
+    lengths = [
+        sum(
+            int(n.findtext('duration') or 0)
+            for n in m.iter('note')
+            if n.findtext('voice') == '1' and n.find('chord') is None
+        )
+        for m in root.iter('measure')
+    ]
+    assert lengths == [4 * DIVISIONS] * 3 + [7 * DIVISIONS // 2] * 3 + [3 * DIVISIONS] * 3
+
+
+def test_a_table_from_a_spreadsheet(tmp_path):
+    rows = ['onset_s;drum;velocity;confidence', '0,5;KD;0,8;1', '1,0;SD;0,8;1', ';;;', '0,5;bar 2/4;;', '1,0;beat;;']
+    (tmp_path / 'x.csv').write_text('\r\n'.join(rows), encoding='utf-8-sig')
+    t = render(tmp_path / 'x.csv')
+    assert t.onsets.times.tolist() == [0.5, 1.0] and t.score.meter == '2/4' and t.score.beats[0].tolist() == [0.5, 1]
+    (tmp_path / 'y.csv').write_text('\n'.join(rows).replace('SD', 'XX'))
+    with pytest.raises(DrumnbError, match=rf'^{tmp_path}/y.csv, line 3'):
+        render(tmp_path / 'y.csv')
+    plain = [f'{0.25 + 0.4 * i:.2f},beat,,' for i in range(12)]
+    (tmp_path / 'z.csv').write_text('onset_s,drum,velocity,confidence\n0.25,KD,.8,1\n1.05,SD,.8,1\n' + '\n'.join(plain))
+    assert np.allclose(np.diff(render(tmp_path / 'z.csv').score.beats[:, 0]), 0.4), 'beats without bars are beats'
+
+
+def test_what_is_no_part_of_a_kit_is_named(tmp_path, caplog):
+    path = midi_file(tmp_path / 'x.mid', [(4, 4)], [2])
+    path.write_bytes(path.read_bytes().replace(bytes([42, 90]), bytes([60, 90])))
+    assert len(render(path)) == 4 and 'no part of a drum kit' in caplog.text and '(8)' in caplog.text
+
+
 def test_render_and_score_from_a_shell(tmp_path, capsys):
     (tmp_path / 'song.csv').write_text(TABLE)
     words = ['render', str(tmp_path / 'song.csv'), '-o', str(tmp_path / 'new'), '-f', 'musicxml,mid,csv']

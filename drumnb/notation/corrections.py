@@ -7,30 +7,45 @@ __all__ = ['beat_rows', 'read_corrected', 'render', 'compare']
 
 # %% ../../nbs/86_corrections.ipynb #86a00003
 import csv
+import io
+import re
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..core import DrumnbError, read_json, reading, require, write_text
+from ..core import DrumnbError, get_logger, read_json, reading, require, write_text
 from ..drums import DRUMS5, articulation, drum_of
 from ..metrics import count, scores
 from ..midi_files import open_midi, read_midi, ticks_to_seconds
 from .formats import read_transcription
 from ..onset_files import read_beats, read_jams, read_onsets, write_csv
-from ..transcription.meter import beats_per_bar, find_meter, is_compound
+from ..transcription.meter import TIME_SIGNATURES, beats_per_bar, find_meter, is_compound
 from ..transcription.score import confident, make_score
 from ..transcription.transcribe import Transcription
 
 # %% ../../nbs/86_corrections.ipynb #75c0aa02
+def _by_commas(text):  # a table with semicolons or tabs and decimal commas, as a spreadsheet may write it
+    head = text.partition('\n')[0]
+    by = next((d for d in ';\t' if d in head and ',' not in head), None)
+    if by is None:
+        return text
+    rows, out = csv.reader(text.splitlines(), delimiter=by, skipinitialspace=True), io.StringIO()
+    number = re.compile(r'(-?\d+),(\d+)')
+    csv.writer(out, lineterminator='\n').writerows([number.sub(r'\1.\2', cell) for cell in row] for row in rows)
+    return out.getvalue()
+
+
 def beat_rows(
     text: str,  # A table with the columns onset_s and drum, as `write_table` writes it
 ) -> tuple[
     str, np.ndarray | None, str | None
 ]:  # Without the rows of beats; (n, 2) seconds and position; time signature
     "Separate the beats of a corrected table from its onsets."
+    text = _by_commas(text)
     rows, beats, meter = list(csv.reader(text.splitlines(), skipinitialspace=True)), [], None
     head = rows[0] if rows else []
     if not {'onset_s', 'drum'} <= set(head):
@@ -41,17 +56,19 @@ def beat_rows(
         if label == 'beat' or label.startswith('bar '):
             beats.append((row[time], label != 'beat'))
             meter = meter or (label[4:].strip() if label != 'beat' else None)
-        kept.append('' if label == 'beat' or label.startswith('bar ') else line)  # line numbers stay
+        kept.append('' if label == 'beat' or label.startswith('bar ') or not any(row) else line)  # line numbers stay
     return '\n'.join(kept) + '\n', _counted(beats, meter), meter
 
 
 def _counted(rows, meter):  # (text of the seconds, whether a bar begins) → seconds and positions
-    if len(rows) < 2 or meter is None:
+    if len(rows) < 2:
         return None
     try:
         rows = sorted((float(t), one) for t, one in rows)
     except ValueError as e:
         raise DrumnbError(f'a row of a beat: {e}; expected seconds') from None
+    if meter is None:  # no bar begins anywhere
+        return np.c_[[t for t, _ in rows], np.zeros(len(rows))]
     n, opens = beats_per_bar(meter), np.flatnonzero([one for _, one in rows])
     count = np.zeros(len(rows), int)  # in the bar
     for i in range(len(rows)):
@@ -68,28 +85,59 @@ def _struck_table(path):  # {(s, drum): articulation} of a table with such a col
     return {(t, d): a for t, d, a in zip(times, table.drum, table.articulation) if isinstance(a, str) and a}
 
 
-def _struck_hits(hits):
+def _struck_hits(hits, path):
     names = [articulation(p, hits.source) for p in hits.pitches.tolist()]
+    if lost := Counter(a for a in names if drum_of(a, DRUMS5) is None):
+        said = ', '.join(f'{a} ({count})' for a, count in lost.items())
+        get_logger('corrections').warning('%s: no part of a drum kit, left out: %s', path, said)
     return {(t, drum_of(a, DRUMS5)): a for t, a in zip(hits.times.round(4).tolist(), names)}
 
+# %% ../../nbs/86_corrections.ipynb #86a00010
+def _known_sign(top, low):  # a time signature that can be written and into whose bars those of another divide
+    for k in (1, 2, 3):
+        for unit in (low, 4):
+            n, rest = divmod(top * unit, low * k)
+            if not rest and f'{n}/{unit}' in TIME_SIGNATURES:
+                return n, unit
+    return None
 
+
+def _midi_signs(midi, path):  # [(tick, beats of a bar, ticks of a beat)], time signature; a short first bar is left out
+    events = [(t, m) for track in midi.tracks for t, m in zip(np.cumsum([m.time for m in track]).tolist(), track)]
+    found = sorted((t, m.numerator, m.denominator) for t, m in events if m.type == 'time_signature')
+    signs = [(t, *known) for t, *sign in found if (known := _known_sign(*sign))]
+    if odd := {f'{a}/{b}' for _, a, b in found[1:] if not _known_sign(a, b)}:
+        said = ', '.join(sorted(odd))
+        get_logger('corrections').warning('%s: time signature %s is not known; bars go on', path, said)
+    whole = midi.ticks_per_beat * 4
+    if len(signs) > 1 and signs[0][1] / signs[0][2] == (signs[1][0] - signs[0][0]) / whole < signs[1][1] / signs[1][2]:
+        signs = signs[1:]  # a pick-up
+    end = max((t for t, _ in events), default=0) + 1
+    lasts = Counter()
+    for (t, *sign), (stop, *_) in zip(signs, [*signs[1:], (end,)]):
+        lasts[tuple(sign)] += stop - t
+    mixed = {low for _, _, low in signs} == {4, 8} and not any(is_compound(f'{a}/{b}') for _, a, b in signs)
+    if mixed:  # quarters and eighths: all bars count eighths
+        lasts = {s: n for s, n in lasts.items() if s[1] == 8}
+        signs = [(t, top * 8 // low, 8) for t, top, low in signs]
+    main = max(lasts, key=lasts.get, default=None)
+    thirds = [3 if not mixed and is_compound(f'{top}/{low}') else 1 for _, top, low in signs]
+    return [(t, top // k, whole // low * k) for (t, top, low), k in zip(signs, thirds)], main and f'{main[0]}/{main[1]}'
+
+# %% ../../nbs/86_corrections.ipynb #86a00011
 def _midi_beats(path):  # seconds and positions from tempi and time signatures; None without a time signature
     midi = open_midi(path)
+    signs, meter = _midi_signs(midi, path)
     events = [(t, m) for track in midi.tracks for t, m in zip(np.cumsum([m.time for m in track]).tolist(), track)]
-    signs = sorted((t, m.numerator, m.denominator) for t, m in events if m.type == 'time_signature')
-    end, ticks, count = max(t for t, _ in events), [], []
-    for (t, top, low), (stop, *_) in zip(signs, [*signs[1:], (end + 1,)]):
-        compound = is_compound(f'{top}/{low}')
-        step, n = midi.ticks_per_beat * 4 // low * (3 if compound else 1), top // 3 if compound else top
-        at = list(range(t, stop, step))
+    last, ticks, count = max(t for t, _ in events), [], []
+    for i, (t, n, step) in enumerate(signs):
+        bars = -(-(last + 1 - t) // (n * step))  # the last one is whole, and a downbeat closes it
+        at = list(range(t, signs[i + 1][0] if i + 1 < len(signs) else t + bars * n * step + 1, step))
         ticks, count = ticks + at, count + [i % n + 1 for i in range(len(at))]
-    meter = max(signs, key=lambda s: s[1] / s[2])[1:] if signs else None
-    first = max(
-        [t for t, m in events if m.type == 'marker' and m.text == 'bar 1'], default=0
-    )  # after a lead-in of ours
-    rows = [(t, i) for t, i in zip(ticks, count) if t >= first]
+    ours = [t for t, m in events if m.type == 'marker' and m.text == 'bar 1']  # after a lead-in of ours
+    rows = [(t, i) for t, i in zip(ticks, count) if t >= max(ours, default=0)]
     beats = np.c_[ticks_to_seconds(midi, [t for t, _ in rows]), [i for _, i in rows]] if len(rows) > 1 else None
-    return beats, meter and '/'.join(map(str, meter))
+    return beats, meter
 
 # %% ../../nbs/86_corrections.ipynb #75c0aa05
 def read_corrected(
@@ -111,12 +159,16 @@ def read_corrected(
         elif kind == '.jams':
             onsets, struck = read_jams(path), {}
             beats = read_beats(path) if _has_beats(path) else None
-            meter = None if beats is None or not beats[:, 1].all() else f'{int(beats[:, 1].max())}/4'
+            meter = None if beats is None else f'{int(beats[:, 1].max())}/4'
+            meter = meter if meter in TIME_SIGNATURES else None
         else:
             hits = read_midi(path, source, unknown='drop')
-            onsets, struck, (beats, meter) = hits.onsets(), _struck_hits(hits), _midi_beats(path)
+            onsets, struck, (beats, meter) = hits.onsets(), _struck_hits(hits, path), _midi_beats(path)
         write_text(table, text) if kind == '.csv' else write_csv(table, onsets)
-        t = read_transcription(table, recording)
+        try:
+            t = read_transcription(table, recording)
+        except DrumnbError as e:
+            raise DrumnbError(str(e).replace(str(table), str(path))) from None
         struck = _struck_table(table) if struck is None else struck
     at = zip(t.onsets.times.round(4).tolist(), t.onsets.names)
     ways = tuple(struck.get(place, '') for place in at) if struck else None

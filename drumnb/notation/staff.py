@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import DrumnbError
-from ..transcription.meter import is_compound
+from ..transcription.meter import beats_per_bar, is_compound
 from ..transcription.score import FLAGS, TUPLETS, Score, beams, spell_beat
 
 # %% ../../nbs/80_staff.ipynb #76665401
@@ -251,13 +251,13 @@ def groups_of(score: Score) -> dict[int, tuple[int, ...]]:  # Eighths of a bar â
     if score.compound or not score.meter.endswith('/8'):
         return {}
     notes = score.notes[score.notes.drum.isin(['KD', 'BD', 'SD']) & (score.notes.tick == 0)]
-    struck = np.bincount(notes.beat, minlength=16)
-    lengths = {score.bar_beats(bar) for bar in range(score.n_bars)} | {score.bar_beats(0) - score.pickup}
+    beats = np.array([score.bar_beats(bar) for bar in range(score.n_bars)])
 
     def opened(groups):
+        struck = np.bincount(notes.beat[beats[notes.bar] == sum(groups)], minlength=sum(groups))
         return struck[np.cumsum([0, *groups[:-1]])].mean()
 
-    return {n: max(groupings(n), key=opened) for n in lengths}
+    return {n: max(groupings(n), key=opened) for n in {*beats.tolist(), int(beats[0]) - score.pickup}}
 
 # %% ../../nbs/80_staff.ipynb #80a00024
 def written_beats(
@@ -313,6 +313,8 @@ def bars_of(score: Score) -> list[Bar]:
     for rows, parts, tempo, k in zip(notes, grids, bpm, left_out):
         n = len(parts) + k
         meter = (3 * n, 8) if score.compound else (n, int(score.meter.split('/')[1]))
+        if set(groups.get(n, ())) == {2} and n != beats_per_bar(score.meter):  # a bar of quarters between odd ones
+            meter, tempo = (n // 2, 4), tempo / 2
         bars.append(Bar(*written_beats(rows, parts, score.meter, groups), tempo, meter, k))
     return bars
 
