@@ -60,7 +60,7 @@ def player_shot(
     drum: str,
     rate: int = 22050,  # Hz
 ) -> bytes:  # A WAV file
-    "One stroke of a drum, small enough to travel in the page."
+    "One stroke of a drum, small enough for the page."
     name, seconds, db = PLAYER_SHOTS.get(drum, ('sidestick', 0.1, -4))
     x = _kit().strokes(name)[0].audio[: int(seconds * SAMPLE_RATE)].copy()
     fade = int(0.03 * SAMPLE_RATE)
@@ -77,7 +77,7 @@ MOST_SOUND = 30_000_000  # Bytes of sound inside a page
 def sound_channels(
     path: str | Path,  # A recording
 ) -> int | None:  # Channels in the page; 0 for an MP3, which goes in unchanged; None when it lies beside the page
-    "How a recording travels with its page."
+    "How a recording is included in its page."
     with open_audio(path) as f:
         if f.format == 'MP3':
             return 0 if Path(path).stat().st_size <= MOST_SOUND else None
@@ -103,7 +103,7 @@ def _encode(path, out, channels):  # FLAC, block by block
 def pack_recording(
     path: str | Path | None,  # None for no recording
 ) -> bytes:  # An MP3 or FLAC file; empty without a recording, and for one that lies beside the page
-    "A recording as it goes into the page."
+    "A recording as it is included in the page."
     channels = None if path is None else sound_channels(path)
     if channels is None:
         return b''
@@ -154,7 +154,7 @@ def bars_to_check(
 
 # %% ../../nbs/83_player.ipynb #5e47f2fb
 def score_facts(transcription: Transcription) -> dict:
-    "What the page knows of the score: bars and beats in seconds, bars to check."
+    "The data of the score for the page: bars and beats in seconds, bars to check."
     s = transcription.score
     if s is None:
         return dict(bars=[], beats=[], positions=[], check=[], meter='4/4', perBar=4)
@@ -183,7 +183,7 @@ def page_data(
     beside: str = '',  # Name of a file with the recording, when it is not in the page
     stems: tuple = (),  # Names of the files of backing and drums, where they lie beside the page
 ) -> dict:
-    "What the page knows: notes, bars, beats, bars to check, drums."
+    "The data of the page: notes, bars, beats, bars to check, drums."
     o, score = transcription.onsets, score_facts(transcription)
     shots = {d: base64.b64encode(player_shot(d)).decode() for d in o.vocabulary}
     ways = transcription.articulations or [''] * len(o)
@@ -239,6 +239,6 @@ def write_html(
     transcription: Transcription,
     stems: bool = False,  # Whether the files of `stems.write_stems` lie beside the page
 ):
-    "The player as one self-contained file; a long recording lies beside it."
+    "The player as one self-contained file; a long recording is a file beside it."
     names = tuple(f'{Path(path).stem}{s}' for s in STEMS) if stems else ()
     write_text(path, player_page(transcription, beside=place_beside(path, transcription.audio), stems=names))
