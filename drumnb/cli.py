@@ -279,7 +279,8 @@ def _say_outcome(args, file, status, message, written):
         row = dict(file=str(file), status=status, message=message, written=written)
         print(json.dumps(row), flush=True)
     elif status != 'failed':
-        print(f"{status:>8}  {escaped(file)}  {message}: {escaped(', '.join(written))}", flush=True)
+        short = [written[0], *(os.path.basename(w).removeprefix(file.stem) for w in written[1:])]
+        print(f"{status:>8}  {escaped(file)}  {message}: {escaped(' '.join(short))}", flush=True)
 
 # %% ../nbs/89_cli.ipynb #79c0aa02
 def _render(args):
