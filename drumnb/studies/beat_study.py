@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['GRID_PATTERNS', 'GRID_TEMPI', 'RWC_SECONDS', 'BEAT_GROUPS', 'RIGHT', 'WINDOW_S', 'BEAT_FEATURES', 'grid_bar',
-           'grid_score', 'BeatCase', 'heard_case', 'grid_cases', 'rwc_cases', 'groove_cases', 'drawn_cases',
-           'score_beats', 'beat_row', 'measure_trackers', 'load_beat_rows', 'beat_table_of', 'with_confidence']
+           'grid_score', 'BeatCase', 'heard_case', 'grid_cases', 'stroke_shift', 'rwc_cases', 'groove_cases',
+           'drawn_cases', 'score_beats', 'beat_row', 'measure_trackers', 'load_beat_rows', 'beat_table_of',
+           'with_confidence']
 
 # %% ../../nbs/67_beat_study.ipynb #bs670004
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,14 @@ from ..core import DrumnbError, progress, results_home, rng_for
 from ..datasets.registry import get_dataset
 from ..drums import DRUMS5
 from ..onsets import Onsets
-from ..tatum.beat_scores import BeatScore, composed_score, corrupt_score, groove_beat_scores, rule_score
+from drumnb.tatum.beat_scores import (
+    BeatScore,
+    beat_score,
+    composed_score,
+    corrupt_score,
+    groove_beat_scores,
+    rule_score,
+)
 from ..tatum.beats import BEATS_DOUBTFUL, FoundBeats, beat_scores
 
 # %% ../../nbs/67_beat_study.ipynb #bs670007
@@ -93,6 +101,7 @@ class BeatCase:
     meter: tuple | None = None  # One of BEAT_METERS, where it is known
     audio: Path | None = None
     bars: bool = True  # Whether the positions can be trusted
+    shift: float = 0.0  # s by which the beats were moved onto the strokes
 
 
 def heard_case(group: str, name: str, score: BeatScore, level: float, seed: int) -> BeatCase:
@@ -114,6 +123,13 @@ def grid_cases(group: str, seed: int) -> list:  # of BeatCase
 RWC_SECONDS = 60.0  # s that are read of a song of RWC-P
 
 
+def stroke_shift(times: np.ndarray, beats: np.ndarray) -> float:  # (n,) s each → s
+    "By how much the strokes come after the beats: the median over beats with a stroke within 150 ms, 0 without any."
+    near = times[np.abs(times[None] - beats[:, None]).argmin(1)] - beats
+    near = near[np.abs(near) < 0.15]
+    return float(np.median(near)) if len(near) else 0.0
+
+
 def rwc_cases(group: str, seed: int) -> list:  # of BeatCase
     "The scores of RWC-P with drums and bars: odd numbers validate, even ones test."
     out = []
@@ -123,10 +139,9 @@ def rwc_cases(group: str, seed: int) -> list:  # of BeatCase
         onsets, beats = track.onsets(DRUMS5).crop(0, RWC_SECONDS), track.beats()
         if len(onsets) < 50 or not (beats[:, 1] > 0).all():
             continue
-        score = BeatScore(
-            onsets.times, onsets.drums, onsets.velocities.astype(float), beats, (int(beats[:, 1].max()), 2)
-        )
-        out.append(heard_case(group, track.id, score, 0.3, seed))
+        shift = stroke_shift(onsets.times, beats[:, 0])
+        score = beat_score(onsets, beats + [shift, 0], (int(beats[:, 1].max()), 2))
+        out.append(replace(heard_case(group, track.id, score, 0.3, seed), shift=shift))
     return out
 
 
@@ -173,7 +188,9 @@ def beat_row(case: BeatCase, method: str, found: FoundBeats) -> dict:
     true = case.beats[(case.beats[:, 0] > low - 1) & (case.beats[:, 0] < high + 1), 0]
     row = dict(group=case.group, track=case.name, method=method, **score_beats(case, found.beats))
     row |= {k: 60 / np.median(np.diff(b)) for k, b in (('bpm_true', true), ('bpm', found.beats[:, 0]))}
-    row['meter'] = found.signature
+    row |= dict(meter=found.signature, shift=case.shift)
+    as_annotated = score_beats(replace(case, beats=case.beats - [case.shift, 0]), found.beats)
+    row |= {f'{name}_as_annotated': f for name, f in as_annotated.items()}
     if method == 'network':
         names = BEAT_FEATURES
         row |= {name: getattr(found, name) for name in names}
