@@ -4,23 +4,25 @@
 
 # %% auto #0
 __all__ = ['SLOWEST', 'FASTEST', 'BEAT_FPS', 'BEAT_WINDOW', 'POINTER_FPS', 'SHORTEST_BEAT', 'LONGEST_BEAT', 'INTERVALS',
-           'BAR_MODEL', 'REACH', 'RIVALS', 'USUAL_BPM', 'BEATS_DOUBTFUL', 'BEAT_CALIBRATION', 'BAR_CALIBRATION',
+           'BAR_MODEL', 'REACH', 'CHOICE_FILE', 'READING_TERMS', 'USUAL_BPM', 'WITNESS', 'RIVALS', 'BEATS_DOUBTFUL',
            'import_madmom', 'madmom_beats', 'write_beats', 'beats_cache', 'beats_for', 'count_beats', 'beat_scores',
            'BeatOdds', 'beat_odds', 'BarModel', 'interval_prices', 'decode_chain', 'chain_score', 'downbeat_odds',
-           'number_chain', 'bar_priors', 'bar_posterior', 'rival_chains', 'refine_chain', 'FoundBeats', 'logistic',
-           'track_bars']
+           'number_chain', 'choice_weights', 'chain_readings', 'rival_chains', 'refine_chain', 'FoundBeats', 'log_odds',
+           'candidate_chains', 'track_bars']
 
 # %% ../../nbs/50_beats.ipynb #fb2f90e9
 import importlib
 import importlib.metadata
+import json
 import threading
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ..audio import SAMPLE_RATE
-from ..core import DrumnbError, cache_home, content_key, write_text
+from ..core import DrumnbError, cache_home, content_key, data_file, write_text
 from drumnb.models.beat_network import (
     BAR_LENGTHS,
     BEAT_METERS,
@@ -28,7 +30,9 @@ from drumnb.models.beat_network import (
     TEMPI,
     BeatActivations,
     beat_activations,
+    beat_table,
     rate_bars,
+    rate_beats,
 )
 from ..onsets import Onsets
 
@@ -206,12 +210,11 @@ def beat_odds(act: BeatActivations) -> BeatOdds:
 # %% ../../nbs/50_beats.ipynb #58a36e9c
 @dataclass(frozen=True)
 class BarModel:
-    "Weights of the terms of the model."
+    "Weights of the terms by which a sequence is found."
 
     steady: float = 60.0  # Cost of a change of tempo, per unit of its logarithm
     tempo: float = 0.4  # Weight of the tempo that the network estimates
     slip: float = 40.0  # Cost of a bar of another length
-    start: float = 2.0  # Log odds that the first beat opens a bar
 
 
 BAR_MODEL = BarModel()
@@ -303,27 +306,42 @@ def number_chain(
     return np.array(path[::-1]) + 1, float(score.max())
 
 # %% ../../nbs/50_beats.ipynb #1b10e84b
-def bar_priors(
+CHOICE_FILE = 'beats/choice.json'
+READING_TERMS = (
+    *('beat', 'profile', 'level', 'meter', 'start', 'octaves', 'octaves²'),
+    *('downbeat', 'struck', 'of two', 'of four'),
+)
+USUAL_BPM = 115.0
+WITNESS = 30.0  # s of a song that count as independent evidence
+
+
+@lru_cache
+def choice_weights() -> dict:  # 'reading', 'beats', 'bars' → term → weight
+    "The weights of the terms of a reading, and of the two confidences."
+    return json.loads(data_file(CHOICE_FILE).read_text(encoding='utf-8'))
+
+
+def chain_readings(
     odds: BeatOdds,
-    rated: dict,  # From `rate_bars`
-    model: BarModel,
+    onsets: Onsets,  # Of DRUMS5
+    weights: dict,  # From `beat_weights`
+    frames: np.ndarray,  # (m,) the beats
     per_bar: int | None = None,  # Beats a bar, where they are known
     parts: int | None = None,  # Parts of a beat, where they are known
-) -> dict:  # Beats a bar → (beats a bar,) worth of each position of the first beat
-    "Log evidence for each bar length and phase."
-    out = {}
+) -> tuple[list, np.ndarray]:  # [(beats a bar, beat on which the first bar opens)], (readings, terms)
+    "Every bar length and phase of a sequence of beats, with the terms of each."
+    seconds, down, out = frames / POINTER_FPS, downbeat_odds(odds, frames), {}
+    rated = rate_bars(weights, onsets, seconds, parts)
+    share = min(1.0, WITNESS * POINTER_FPS / max(1, odds.last - odds.first))
+    octaves = np.log2(60 / np.median(np.diff(seconds)) / USUAL_BPM)
+    struck = (beat_table(onsets, seconds).sum((1, 2)) > 0).mean()
+    beat, level = share * chain_score(odds, frames, BarModel(tempo=0)), rate_beats(weights, onsets, seconds)
     for n in BAR_LENGTHS if per_bar is None else [per_bar]:
-        p = sum(q for q, (b, d) in zip(odds.meter, BEAT_METERS) if b == n and parts in (None, d))
-        out[n] = np.roll(rated[n][::-1], 1) if n in rated else np.zeros(n)  # the first bar opens at beat p
-        out[n] = out[n] + np.log(p + 0.01) + model.start * (np.arange(n) == 0)
-    return out
-
-
-def bar_posterior(priors: dict) -> dict:  # n → (n,) probability of each position of the first beat
-    "The posterior probability of each bar length and phase."
-    top = max(v.max() for v in priors.values())
-    mass = sum(np.exp(v - top).sum() for v in priors.values())
-    return {n: np.exp(v - top) / mass for n, v in priors.items()}
+        meter = np.log(0.01 + sum(q for q, (b, d) in zip(odds.meter, BEAT_METERS) if b == n and parts in (None, d)))
+        for i, profile in enumerate(rated.get(n, np.zeros(n))):
+            row = (beat, profile, level, meter, i == 0, octaves, octaves**2, share * down[i::n].sum(), struck)
+            out[n, i] = np.r_[row, n == 2, n == 4]
+    return list(out), np.stack(list(out.values()))
 
 # %% ../../nbs/50_beats.ipynb #6ef2c2ce
 RIVALS = (  # name, step in beats of the chain, where it begins
@@ -365,7 +383,7 @@ class FoundBeats:
     per_bar: int
     parts: int = 2  # 3 where the beat is a dotted note
     rival: str = ''  # The next best chain
-    margin: float = 0.0  # Log odds a beat against it
+    margin: float = 0.0  # Log odds of the beats against every other chain
     clear: float = 0.0  # Mean log odds of a beat at the beats
     phase: float = 0.0  # Posterior of bar length and bar one
     given: bool = False  # Whether the beats were given by a person, a file or a tracker
@@ -382,38 +400,37 @@ class FoundBeats:
     @property
     def beat_confidence(self) -> float:
         "The probability that beats and tempo are right."
-        far = abs(np.log2(self.bpm / USUAL_BPM))
-        return 1.0 if self.given else logistic(BEAT_CALIBRATION, min(self.margin, 3.0), self.clear, far)
+        return 1.0 if self.given else self._confidence('beats')
 
     @property
     def bar_confidence(self) -> float:
         "The probability that beats and bar one are right."
-        if self.given:
-            return self.phase
-        p = np.clip(self.phase, 0.001, 0.999)
-        return logistic(BAR_CALIBRATION, np.log(p / (1 - p)), min(self.margin, 3.0), self.clear)
+        return self.phase if self.given else self._confidence('bars')
+
+    def _confidence(self, of):
+        octaves = abs(np.log2(self.bpm / USUAL_BPM))
+        terms = dict(constant=1, margin=self.margin, clear=self.clear, octaves=octaves, phase=log_odds(self.phase))
+        return float(1 / (1 + np.exp(-sum(weight * terms[name] for name, weight in choice_weights()[of].items()))))
 
 
-USUAL_BPM = 115.0
 BEATS_DOUBTFUL = 0.7  # a confidence below which beats or bars are worth a look
-BEAT_CALIBRATION = (0.9, 0.4, 1.61, -1.6)  # Constant, and weights of margin, clear and octaves from the usual tempo
-BAR_CALIBRATION = (-3.52, 0.85, 0.88, 1.39)  # Constant, and weights of the log odds of the phase, margin and clear
 
 
-def logistic(weights, *x) -> float:
-    "A probability from a constant and weighted features."
-    return float(1 / (1 + np.exp(-weights[0] - np.dot(weights[1:], x))))
+def log_odds(p: float) -> float:
+    "The log odds of a probability, within ± 7."
+    p = np.clip(p, 0.001, 0.999)
+    return float(np.log(p / (1 - p)))
 
 # %% ../../nbs/50_beats.ipynb #41a9a4e1
-def _weigh(odds, onsets, weights, frames, model, per_bar, parts):
-    "The score of a chain with its best bars; and bar length, positions, posterior."
-    rated = rate_bars(weights, onsets, frames / POINTER_FPS, parts)
-    priors = bar_priors(odds, rated, model, per_bar, parts)
-    n = max(priors, key=lambda n: priors[n].max())
-    first = int(priors[n].argmax())
-    begins = np.where(np.arange(n) == first, 0.0, -1e6)
-    positions, _ = number_chain(downbeat_odds(odds, frames), begins, model.slip)
-    return chain_score(odds, frames, model) + priors[n].max(), n, positions, bar_posterior(priors)[n][first]
+def candidate_chains(
+    chain: np.ndarray,  # (m,) frames
+    slowest: float,
+    fastest: float,  # Beats a minute
+) -> list:  # [(name, (m,) frames)]
+    "The chain that was tracked, named '', and its alternatives within the limits."
+    rivals = rival_chains(chain)
+    bpm = [60 * POINTER_FPS / np.median(np.diff(frames)) for _, frames in rivals]
+    return [('', chain), *(r for r, b in zip(rivals, bpm) if slowest * 0.97 <= b <= fastest * 1.03)]
 
 
 def track_bars(
@@ -426,7 +443,7 @@ def track_bars(
     pinned: float | None = None,  # s, where a beat is known to be
     model: BarModel = BAR_MODEL,
 ) -> FoundBeats | None:  # None where there is too little to go by
-    "Beats and bars of a performance: the chain that explains beats, tempo and bars together best."
+    "Beats and bars of a performance: the reading that explains beats, tempo and bars together best."
     odds = beat_odds(beat_activations(onsets, weights))
     if pinned is not None:
         near = np.abs(np.arange(len(odds.beat)) / POINTER_FPS - pinned)
@@ -434,21 +451,24 @@ def track_bars(
     chain = decode_chain(odds, slowest, fastest, model)
     if len(chain) < 4:
         return None
-    return _choose(odds, onsets, weights, chain, (slowest, fastest), model, per_bar, parts)
+    found, by = [], list(choice_weights()['reading'].values())
+    for name, frames in candidate_chains(chain, slowest, fastest):
+        readings, terms = chain_readings(odds, onsets, weights, frames, per_bar, parts)
+        found.append((name, frames, readings, terms @ by))
+    return _choose(odds, sorted(found, key=lambda f: -f[3].max()), model, parts)
 
 # %% ../../nbs/50_beats.ipynb #5744d416
-def _choose(odds, onsets, weights, chain, tempi, model, per_bar, parts):
-    found = []
-    for name, frames in [('', chain), *rival_chains(chain)]:
-        bpm = 60 * POINTER_FPS / np.median(np.diff(frames))
-        if not name or tempi[0] * 0.97 <= bpm <= tempi[1] * 1.03:
-            found.append((*_weigh(odds, onsets, weights, frames, model, per_bar, parts), frames, name))
-    found.sort(key=lambda f: -f[0])
-    worth, n, positions, phase, frames, _ = found[0]
-    rival, margin = (found[1][5] or 'as tracked', worth - found[1][0]) if len(found) > 1 else ('', 10.0 * len(frames))
+def _choose(odds, found, model, parts):
+    "The best reading of the best chain, with its confidence; `found` has the best chain first."
+    _, frames, readings, worth = found[0]
+    mass = np.array([np.logaddexp.reduce(f[3]) for f in found])
+    n, first = readings[int(worth.argmax())]
+    begins = np.where(np.arange(n) == -first % n, 0.0, -1e6)
+    positions, _ = number_chain(downbeat_odds(odds, frames), begins, model.slip)
     if parts is None:
         simple, compound = (odds.meter[BEAT_METERS.index((n, d))] if (n, d) in BEAT_METERS else 0 for d in (2, 3))
         parts = 3 if compound > simple else 2
     clear = chain_score(odds, frames, replace(model, tempo=0.0)) / len(frames)
-    beats = np.c_[refine_chain(odds, frames), positions]
-    return FoundBeats(beats, n, parts, rival, float(margin / len(frames)), clear, float(phase))
+    rival = (found[1][0] or 'as tracked') if len(found) > 1 else ''
+    beats, margin = np.c_[refine_chain(odds, frames), positions], log_odds(np.exp(mass[0] - np.logaddexp.reduce(mass)))
+    return FoundBeats(beats, n, parts, rival, margin, clear, float(np.exp(worth.max() - mass[0])))

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Fit how readings of beats are chosen and how sure they are: drumnb/data/beats/choice.json.
+
+    python scripts/fit_beats.py [--seeds 1]
+
+A conditional logit on the terms of every reading of every validation song, each group of songs with the same weight;
+then two logistic regressions, for beats and for bars, on readings chosen by weights that were fitted without the fifth
+of the songs to which theirs belongs. It reads validation sets only.
+"""
+
+import argparse
+import json
+import os
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+import numpy as np
+from scipy.optimize import minimize
+
+FOLDS, RIDGE = 5, 0.0002
+
+
+def readings_of(case, weights) -> dict:
+    "Terms of all readings of a case, the chain of each, and which are right in beats and in bars."
+    from drumnb.studies.beat_study import RIGHT, score_beats
+    from drumnb.tatum import beats as tb
+
+    odds = tb.beat_odds(tb.beat_activations(case.onsets, weights))
+    out = dict(terms=[], chain=[], beats=[], bars=[], clear=[], octaves=[])
+    for j, (_, frames) in enumerate(tb.candidate_chains(tb.decode_chain(odds), 40.0, 250.0)):
+        seconds = tb.refine_chain(odds, frames)
+        readings, terms = tb.chain_readings(odds, case.onsets, weights, frames)
+        places = [np.c_[seconds, (np.arange(len(frames)) - first) % n + 1] for n, first in readings]
+        good = score_beats(case, places[0])['beat'] >= RIGHT
+        down = [score_beats(case, p)['downbeat'] if good and case.bars else float(good) for p in places]
+        clear = tb.chain_score(odds, frames, tb.BarModel(tempo=0)) / len(frames)
+        out['terms'].append(terms)
+        out['bars'] += [d >= RIGHT for d in down]
+        octaves = abs(np.log2(60 / np.median(np.diff(seconds)) / tb.USUAL_BPM))
+        for name, value in dict(chain=j, beats=good, clear=clear, octaves=octaves).items():
+            out[name] += [value] * len(readings)
+    return {k: np.concatenate(v) if k == 'terms' else np.array(v) for k, v in out.items()}
+
+
+def fit_choice(songs: list, share: np.ndarray) -> np.ndarray:
+    "Weights that make the right readings most probable; songs without a right one say nothing."
+    mine = [(s['terms'], s['bars'], w) for s, w in zip(songs, share) if s['bars'].any()]
+
+    def cost(b):
+        value, slope = 0.5 * RIDGE * b @ b, RIDGE * b
+        for terms, right, w in mine:
+            z = terms @ b
+            p = np.exp(z - np.logaddexp.reduce(z))
+            q = np.where(right, p, 0) / max(p[right].sum(), 1e-300)
+            value, slope = value - w * np.log(max(p[right].sum(), 1e-300)), slope - w * ((q - p) @ terms)
+        return value, slope
+
+    return minimize(cost, np.zeros(songs[0]['terms'].shape[1]), jac=True, method='L-BFGS-B').x
+
+
+def chosen(song: dict, b: np.ndarray) -> dict:
+    "The best reading of a song, and what its confidences are computed from."
+    from drumnb.tatum.beats import log_odds
+
+    z = song['terms'] @ b
+    k = int(z.argmax())
+    mine = song['chain'] == song['chain'][k]
+    mass = np.logaddexp.reduce(z[mine])
+    margin, phase = log_odds(np.exp(mass - np.logaddexp.reduce(z))), log_odds(np.exp(z[k] - mass))
+    told = {name: song[name][k] for name in ('clear', 'octaves', 'beats', 'bars')}
+    return dict(constant=1.0, margin=margin, phase=phase, **told)
+
+
+def fit_confidence(rows: list, names: tuple, right: str, share: np.ndarray) -> dict:
+    "A logistic regression."
+    x, y = np.array([[r[n] for n in names] for r in rows], float), np.array([2.0 * r[right] - 1 for r in rows])
+
+    def cost(b):
+        return (share * np.logaddexp(0, -y * (x @ b))).sum() + RIDGE / 2 * b[1:] @ b[1:]
+
+    b = minimize(cost, np.zeros(len(names)))
+    return dict(zip(names, b.x.round(4).tolist()))
+
+
+def main(argv=None):
+    from drumnb.core import data_file, write_text
+    from drumnb.experiments.results import code_version
+    from drumnb.models.beat_network import beat_weights
+    from drumnb.studies.beat_study import BEAT_GROUPS
+    from drumnb.tatum.beats import CHOICE_FILE, READING_TERMS
+
+    parser = argparse.ArgumentParser(description='Fit how readings of beats are chosen and how sure they are.')
+    parser.add_argument('--seeds', type=int, default=1, help='draws of each validation group')
+    args = parser.parse_args(argv)
+    groups = [g for g in BEAT_GROUPS if g.endswith('validation')]
+    cases = [c for g in groups for seed in range(args.seeds) for c in BEAT_GROUPS[g](g, seed)]
+    songs = [readings_of(case, beat_weights()) for case in cases]
+    size = {g: sum(c.group == g for c in cases) for g in groups}
+    share = np.array([1 / size[c.group] / len(groups) for c in cases])
+    names = {g: sorted({c.name for c in cases if c.group == g}) for g in groups}
+    fold = np.array([names[c.group].index(c.name) % FOLDS for c in cases])  # a name's seeds stay together
+    rows = [None] * len(songs)
+    for k in range(FOLDS):
+        b = fit_choice([s for s, f in zip(songs, fold) if f != k], share[fold != k])
+        for i in np.flatnonzero(fold == k):
+            rows[i] = chosen(songs[i], b)
+    told = dict(
+        how='python scripts/fit_beats.py' + (f' --seeds {args.seeds}' if args.seeds > 1 else ''),
+        commit=(code_version()['commit'] or '')[:7],
+        songs=size,
+        reading=dict(zip(READING_TERMS, fit_choice(songs, share).round(4).tolist())),
+        beats=fit_confidence(rows, ('constant', 'margin', 'clear', 'octaves'), 'beats', share),
+        bars=fit_confidence(rows, ('constant', 'margin', 'phase', 'clear', 'octaves'), 'bars', share),
+    )
+    write_text(data_file(CHOICE_FILE), json.dumps(told, indent=1) + '\n')
+    for g in groups:
+        mine = [r for r, c in zip(rows, cases) if c.group == g]
+        right = [np.mean([r[name] for r in mine]) for name in ('beats', 'bars')]
+        print(f'{g}: beats right {right[0]:.3f}, bars as well {right[1]:.3f}')
+
+
+if __name__ == '__main__':
+    main()
