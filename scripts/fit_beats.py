@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Fit how readings of beats are chosen and how sure they are: drumnb/data/beats/choice.json.
 
-    python scripts/fit_beats.py [--seeds 1]
+    python scripts/fit_beats.py
 
 A conditional logit on the terms of every reading of every validation song, each group of songs with the same weight;
 then two logistic regressions, for beats and for bars, on readings chosen by weights that were fitted without the fifth
 of the songs to which theirs belongs. It reads validation sets only.
 """
 
-import argparse
 import json
 import os
 
@@ -17,6 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 FOLDS, RIDGE = 5, 0.0002
+DRAWS = {'grid validation': 2, 'composed validation': 3, 'rules validation': 3}  # seeds that are drawn of a group
 
 
 def readings_of(case, weights) -> dict:
@@ -81,19 +81,11 @@ def fit_confidence(rows: list, names: tuple, right: str, share: np.ndarray) -> d
     return dict(zip(names, b.x.round(4).tolist()))
 
 
-def main(argv=None):
-    from drumnb.core import data_file, write_text
-    from drumnb.experiments.results import code_version
-    from drumnb.models.beat_network import beat_weights
-    from drumnb.studies.beat_study import BEAT_GROUPS
-    from drumnb.tatum.beats import CHOICE_FILE, READING_TERMS
+def fit_all(cases: list, songs: list) -> dict:  # Cases, and what `readings_of` says of each
+    "What the file holds."
+    from drumnb.tatum.beats import READING_TERMS
 
-    parser = argparse.ArgumentParser(description='Fit how readings of beats are chosen and how sure they are.')
-    parser.add_argument('--seeds', type=int, default=1, help='draws of each validation group')
-    args = parser.parse_args(argv)
-    groups = [g for g in BEAT_GROUPS if g.endswith('validation')]
-    cases = [c for g in groups for seed in range(args.seeds) for c in BEAT_GROUPS[g](g, seed)]
-    songs = [readings_of(case, beat_weights()) for case in cases]
+    groups = list(dict.fromkeys(c.group for c in cases))
     size = {g: sum(c.group == g for c in cases) for g in groups}
     share = np.array([1 / size[c.group] / len(groups) for c in cases])
     names = {g: sorted({c.name for c in cases if c.group == g}) for g in groups}
@@ -103,19 +95,28 @@ def main(argv=None):
         b = fit_choice([s for s, f in zip(songs, fold) if f != k], share[fold != k])
         for i in np.flatnonzero(fold == k):
             rows[i] = chosen(songs[i], b)
-    told = dict(
-        how='python scripts/fit_beats.py' + (f' --seeds {args.seeds}' if args.seeds > 1 else ''),
-        commit=(code_version()['commit'] or '')[:7],
+    for g in groups:
+        right = [np.mean([r[name] for r, c in zip(rows, cases) if c.group == g]) for name in ('beats', 'bars')]
+        print(f'{g}: beats right {right[0]:.3f}, bars as well {right[1]:.3f}, by weights fitted without the song')
+    return dict(
+        how='python scripts/fit_beats.py',
         songs=size,
         reading=dict(zip(READING_TERMS, fit_choice(songs, share).round(4).tolist())),
         beats=fit_confidence(rows, ('constant', 'margin', 'clear', 'octaves'), 'beats', share),
         bars=fit_confidence(rows, ('constant', 'margin', 'phase', 'clear', 'octaves'), 'bars', share),
     )
-    write_text(data_file(CHOICE_FILE), json.dumps(told, indent=1) + '\n')
-    for g in groups:
-        mine = [r for r, c in zip(rows, cases) if c.group == g]
-        right = [np.mean([r[name] for r in mine]) for name in ('beats', 'bars')]
-        print(f'{g}: beats right {right[0]:.3f}, bars as well {right[1]:.3f}')
+
+
+def main():
+    from drumnb.core import data_file, write_text
+    from drumnb.models.beat_network import beat_weights
+    from drumnb.studies.beat_study import BEAT_GROUPS
+    from drumnb.tatum.beats import CHOICE_FILE
+
+    groups = [g for g in BEAT_GROUPS if g.endswith('validation')]
+    cases = [c for g in groups for seed in range(DRAWS.get(g, 1)) for c in BEAT_GROUPS[g](g, seed)]
+    told = fit_all(cases, [readings_of(case, beat_weights()) for case in cases])
+    write_text(data_file(CHOICE_FILE), json.dumps(told, indent=1, ensure_ascii=False) + '\n')
 
 
 if __name__ == '__main__':

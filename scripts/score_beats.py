@@ -5,7 +5,7 @@
 
 A GROUP is a set of `drumnb.studies.beat_study`, or `mixes` or `references` of MDB Drums; all by default, a file each.
 Methods: the network that ships, the rule that it replaced, which is given the time signature, and madmom on the audio
-of the mixes, where it is installed. Groups that end in `test`, and MDB Drums, are test sets: score what is finished,
+of the mixes, where it is installed; rows of methods that are not asked for stay. Groups that end in `test`, and MDB Drums, are test sets: score what is finished,
 and write a look at MDB Drums into results/test_looks.csv.
 """
 
@@ -92,6 +92,8 @@ def mdb_cases(group: str) -> list:
 
 
 def main(argv=None) -> int:
+    import pandas as pd
+
     from drumnb.core import DrumnbError, data_file, results_home, write_text
     from drumnb.experiments.results import code_version
     from drumnb.models.beat_network import BEAT_WEIGHTS_FILE
@@ -118,6 +120,9 @@ def main(argv=None) -> int:
         heard = shipped_weights()[-1].stem if group == 'mixes' else ''
         rows = measure_trackers(cases, methods, **told, transcriber=heard)
         path = results_home() / 'beats' / f'{group.replace(" ", "-")}.csv'
+        if path.exists():
+            old = pd.read_csv(path, dtype=dict(track=str))
+            rows = pd.concat([rows, old[~old.method.isin(methods)]])
         write_text(path, rows.to_csv(index=False, lineterminator='\n'))
         print(
             rows.groupby(['group', 'method'])[['beat', 'downbeat']].mean().round(3).to_string(header=False), flush=True
