@@ -4,8 +4,8 @@
     python scripts/fit_beats.py
 
 A conditional logit on the terms of every reading of every validation song, each group of songs with the same weight;
-then two logistic regressions, for beats and for bars, on readings chosen by weights that were fitted without the fifth
-of the songs to which theirs belongs. It reads validation sets only.
+then two logistic regressions, for beats and for the bars where beats are right, on readings chosen by weights that were
+fitted without the fifth of the songs to which theirs belongs. It reads validation sets only.
 """
 
 import json
@@ -43,16 +43,17 @@ def readings_of(case, weights) -> dict:
 
 def fit_choice(songs: list, share: np.ndarray) -> np.ndarray:
     "Weights that make the right readings most probable; songs without a right one say nothing."
-    mine = [(s['terms'], s['bars'], w) for s, w in zip(songs, share) if s['bars'].any()]
+    mine = [(s, w) for s, w in zip(songs, share) if s['bars'].any()]
+    terms, right = (np.concatenate([s[name] for s, _ in mine]) for name in ('terms', 'bars'))
+    sizes, w = [len(s['bars']) for s, _ in mine], np.array([w for _, w in mine])
+    starts, song = np.cumsum([0, *sizes[:-1]]), np.repeat(np.arange(len(mine)), sizes)
 
     def cost(b):
-        value, slope = 0.5 * RIDGE * b @ b, RIDGE * b
-        for terms, right, w in mine:
-            z = terms @ b
-            p = np.exp(z - np.logaddexp.reduce(z))
-            q = np.where(right, p, 0) / max(p[right].sum(), 1e-300)
-            value, slope = value - w * np.log(max(p[right].sum(), 1e-300)), slope - w * ((q - p) @ terms)
-        return value, slope
+        z = terms @ b
+        p = np.exp(z - np.maximum.reduceat(z, starts)[song])
+        every, good = np.add.reduceat(p, starts), np.add.reduceat(p * right, starts) + 1e-300
+        slope = (w[song] * (p / every[song] - p * right / good[song])) @ terms
+        return w @ np.log(every / good) + 0.5 * RIDGE * b @ b, slope + RIDGE * b
 
     return minimize(cost, np.zeros(songs[0]['terms'].shape[1]), jac=True, method='L-BFGS-B').x
 
@@ -103,7 +104,7 @@ def fit_all(cases: list, songs: list) -> dict:  # Cases, and what `readings_of` 
         songs=size,
         reading=dict(zip(READING_TERMS, fit_choice(songs, share).round(4).tolist())),
         beats=fit_confidence(rows, ('constant', 'margin', 'clear', 'octaves'), 'beats', share),
-        bars=fit_confidence(rows, ('constant', 'margin', 'phase', 'clear', 'octaves'), 'bars', share),
+        bars=fit_confidence(rows, ('constant', 'phase'), 'bars', share * [r['beats'] for r in rows]),
     )
 
 

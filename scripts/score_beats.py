@@ -5,8 +5,8 @@
 
 A GROUP is a set of `drumnb.studies.beat_study`, or `mixes` or `references` of MDB Drums; all by default, a file each.
 Methods: the network that ships, the rule that it replaced, which is given the time signature, and madmom on the audio
-of the mixes, where it is installed; rows of methods that are not asked for stay. Groups that end in `test`, and MDB Drums, are test sets: score what is finished,
-and write a look at MDB Drums into results/test_looks.csv.
+of the mixes, where it is installed; rows of methods that are not asked for stay. Groups that end in `test`, and MDB
+Drums, are test sets: score what is finished, and write a look at MDB Drums into results/test_looks.csv.
 """
 
 import argparse

@@ -405,7 +405,7 @@ class FoundBeats:
     @property
     def bar_confidence(self) -> float:
         "The probability that beats and bar one are right."
-        return self.phase if self.given else self._confidence('bars')
+        return self.phase if self.given else self.beat_confidence * self._confidence('bars')
 
     def _confidence(self, of):
         octaves = abs(np.log2(self.bpm / USUAL_BPM))
@@ -413,7 +413,7 @@ class FoundBeats:
         return float(1 / (1 + np.exp(-sum(weight * terms[name] for name, weight in choice_weights()[of].items()))))
 
 
-BEATS_DOUBTFUL = 0.7  # a confidence below which beats or bars are worth a look
+BEATS_DOUBTFUL = 0.75  # a confidence below which beats or bars are worth a look
 
 
 def log_odds(p: float) -> float:
