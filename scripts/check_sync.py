@@ -550,7 +550,8 @@ def check_files(root: Path = ROOT) -> list[str]:
     problems = []
     for path in tracked_files(root):
         name = path.relative_to(root)
-        if path.stat().st_size > (WEIGHTS if name.is_relative_to('drumnb/data/weights') else MEGABYTE):
+        shipped = any(name.is_relative_to(f'drumnb/data/{folder}') for folder in ('weights', 'beats'))
+        if path.stat().st_size > (WEIGHTS if shipped else MEGABYTE):
             problems.append(
                 f'{name}: {path.stat().st_size / MEGABYTE:.1f} MB; a tracked file is at most 1 MB, shipped weights 4'
             )
