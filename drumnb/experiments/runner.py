@@ -309,13 +309,15 @@ def _start_here(ray, at_once, quiet):
     "A session of our own, whatever else runs or once ran here; only this machine can reach it."
     # Ray would hand workers a niceness of 15, and on a busy machine they would never come to run
     os.environ.setdefault('RAY_worker_niceness', '0')
-    for _ in range(4):  # its parts give one another half a minute to start
+    worked = 0.0  # seconds of the processor that its parts had; they wait half a minute, however few these are
+    while worked < 60:
         before = _descendants()
         try:
             ray.init(address='local', num_cpus=at_once, include_dashboard=False, _node_ip_address='127.0.0.1', **quiet)
             return ray
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])
+            worked += 4 + sum(_processor_seconds(p) for p in _descendants() - before)
             with contextlib.suppress(Exception):
                 ray.shutdown()
             for helper in _descendants() - before:  # which Ray leaves running until this process ends
@@ -325,6 +327,12 @@ def _start_here(ray, at_once, quiet):
 
 def _descendants():
     return set(psutil.Process().children(recursive=True))
+
+
+def _processor_seconds(process):
+    with contextlib.suppress(psutil.Error):
+        return sum(process.cpu_times()[:2])
+    return 0.0
 
 # %% ../../nbs/47_runner.ipynb #625cf6ea
 def _take_token():
