@@ -40,7 +40,7 @@ CROP = 2048  # frames
 
 
 def beat_targets(score: BeatScore, start: float, frames: int) -> tuple:  # beat, downbeat, tempo, meter, weight
-    "What the network should say from `start` on."
+    "The targets of the network from `start` on."
     b = score.beats
     played = (score.times.min(initial=1e9), score.times.max(initial=0))
     t = start + np.arange(frames) / ONSET_FPS
@@ -90,7 +90,7 @@ class DilatedBlock(nn.Module):
 
 
 class BeatNet(nn.Module):
-    "Beat and downbeat at 50 frames a second, tempo and meter at 12.5; it sees 41 s to both sides."
+    "Beat and downbeat at 50 frames a second, tempo and meter at 12.5; its receptive field is 41 s to both sides."
 
     def __init__(self, fine: int = 48, coarse: int = 72, reach: int = 8):
         super().__init__()
@@ -130,7 +130,7 @@ def beat_loss(out, y, tempo, meter, weight, bars):
 # %% ../../nbs/58_beat_training.ipynb #d7da4306
 @dataclass
 class BeatTraining:
-    "What a checkpoint holds."
+    "The content of a checkpoint."
 
     folder: Path
     net: BeatNet
@@ -184,7 +184,7 @@ def train_beats(
     rate: float = 3e-3,
     save_every: float = 120.0,  # s
 ) -> BeatNet:  # The mean network
-    "Train the network, or go on training it."
+    "Train the network, or continue its training."
     training, saved = BeatTraining.resume(Path(folder)), time.monotonic()
     while training.step < steps:
         decay = 0.02 + 0.49 * (1 + np.cos(np.pi * training.step / steps))
@@ -238,7 +238,7 @@ def chain_profile(onsets: Onsets, seconds: np.ndarray) -> np.ndarray:  # (1776,)
 
 
 def profile_example(rng: np.random.Generator, split: str = 'train') -> tuple | None:  # (1, 1776), what is right
-    "The profile of the true beats; None for too short a stretch."
+    "The profile of the true beats; None for too short an excerpt."
     if (drawn := heard_stretch(rng, split)) is None:
         return None
     onsets, seconds, right = drawn

@@ -28,7 +28,7 @@ BEAT_WEIGHTS = {'KD': 1.0, 'BD': 1.0, 'SD': 1.0, 'TT': 0.5, 'HH': 0.4, 'CY': 0.7
 
 
 def accents(onsets: Onsets) -> tuple[np.ndarray, np.ndarray]:  # (m,) seconds, (m,) weights
-    "Moments at which anything is struck, onsets within 30 ms as one, weighted by drum and velocity."
+    "Times at which anything is struck, onsets within 30 ms as one, weighted by drum and velocity."
     if not len(onsets):
         return np.zeros(0), np.zeros(0)
     weight = np.array([BEAT_WEIGHTS.get(d, 0.5) for d in onsets.vocabulary])[onsets.drums] * (0.3 + onsets.velocities)
@@ -335,7 +335,7 @@ def find_meter(
     tempo: float | str | None = None,  # A hint: beats a minute, 'half' or 'double'
     first_beat: float | None = None,  # A hint: s, where a bar opens
 ) -> FoundBeats:
-    "Beats and bars of a recording from the source that was asked for, and how sure they are."
+    "Beats and bars of a recording from the requested source, and their confidence."
     per_bar = beats_per_bar(meter or '4/4')
     if is_hint(source):
         return beats_of_onsets(performance.onsets, meter, **read_hints(source))
@@ -365,7 +365,7 @@ def find_beats(
     tempo: float | str | None = None,
     first_beat: float | None = None,  # Hints, as for `find_meter`
 ) -> np.ndarray:  # (n, 2): seconds, position in the bar
-    "Beats of a recording from the source that was asked for."
+    "Beats of a recording from the requested source."
     return find_meter(source, performance, meter, tempo, first_beat).beats
 
 
