@@ -5,9 +5,11 @@
 # %% auto #0
 __all__ = ['N_FFT', 'HOP', 'FPS', 'FREQUENCIES', 'SPEC_VERSION', 'SOFTEST', 'FEATURES', 'n_frames', 'stft_magnitude',
            'log_frequencies', 'log_filterbank', 'mel_filterbank', 'level_gain', 'LogSpec', 'MelSpec', 'feature_spec',
-           'plot_spectrogram', 'show_spectrogram', 'stream_features']
+           'plot_spectrogram', 'show_spectrogram', 'StoredRows', 'stream_features']
 
 # %% ../nbs/03_spectrograms.ipynb #ae6c946a
+import os
+import tempfile
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -254,20 +256,48 @@ def show_spectrogram(
     ax.set(title=title, ylim=(0, 12000), yticks=[0, 4000, 8000, 12000], yticklabels=['0', '4', '8', '12'])
     ax.set_ylabel('kHz')
 
+# %% ../nbs/03_spectrograms.ipynb #st0redr0
+class StoredRows:
+    "A matrix of float32 in a temporary file, of which slices of rows are read: hours of it need no memory."
+
+    ndim = 2
+
+    def __init__(self, columns: int):
+        self.file, self.shape, self.gain = tempfile.TemporaryFile(), (0, columns), np.float32(1)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def append(self, rows: np.ndarray):  # (n, columns)
+        self.file.seek(0, os.SEEK_END)
+        self.file.write(np.ascontiguousarray(rows, np.float32))
+        self.shape = (len(self) + len(rows), self.shape[1])
+
+    def __getitem__(self, where) -> np.ndarray:  # a slice, alone or before an index of columns
+        rows, *columns = where if isinstance(where, tuple) else (where,)
+        start, stop, step = rows.indices(len(self))
+        size = 4 * self.shape[1]
+        self.file.seek(start * size)
+        found = np.frombuffer(self.file.read(max(stop - start, 0) * size), np.float32).reshape(-1, self.shape[1])
+        return (found * self.gain)[(slice(None, None, step), *columns)]
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype)
+
 # %% ../nbs/03_spectrograms.ipynb #70e0852d
 def stream_features(
     path: str | Path,  # An audio file
     spec,  # A feature preset such as `LogSpec`
-) -> tuple[np.ndarray, float]:  # (T, F) float32 magnitudes as of `spec.linear`, and the duration in seconds
+) -> tuple[StoredRows, float]:  # (T, F) magnitudes as of `spec.linear`, and the duration in seconds
     "Band magnitudes of a whole file in bounded memory; equal to `spec.linear(load(path))`."
-    plain, parts = replace(spec, mul=1.0, rms=None), []
+    plain, out = replace(spec, mul=1.0, rms=None), StoredRows(spec.n_bins)
     buffer, first, done, n, square = np.zeros(0, np.float32), 0, 0, 0, 0.0
 
     def compute(upto):  # frames done..upto-1; the buffer starts at frame `first`
         nonlocal buffer, first, done
         if upto <= done:
             return
-        parts.append(plain.linear(buffer)[done - first : upto - first])
+        out.append(plain.linear(buffer)[done - first : upto - first])
         keep = max(0, upto - N_FFT // HOP)
         buffer, first, done = buffer[(keep - first) * HOP :], keep, upto
 
@@ -276,10 +306,6 @@ def stream_features(
         buffer = np.concatenate([buffer, x])
         compute((n - N_FFT // 2) // HOP + 1)
     compute(n_frames(n))
-    out, at = np.empty((n_frames(n), spec.n_bins), np.float32), 0
-    for i, part in enumerate(parts):  # each is freed as it is copied: an hour lies in memory once
-        out[at : at + len(part)], parts[i] = part, None
-        at += len(part)
     if spec.rms is not None:
-        out *= np.float32(level_gain(spec.rms, float(np.sqrt(square / n))))
+        out.gain = np.float32(level_gain(spec.rms, float(np.sqrt(square / n))))
     return out, n / SAMPLE_RATE

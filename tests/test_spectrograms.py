@@ -189,12 +189,11 @@ def test_streamed_features_equal_those_of_the_whole_file(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_audio(tmp_path):
-    peaks, sizes = [], []
+    peaks = []
     for seconds in (20, 50):
         soundfile.write(tmp_path / 'long.wav', np.zeros(seconds * SAMPLE_RATE, np.float32) + 0.01, SAMPLE_RATE)
         tracemalloc.start()
-        features, _ = stream_features(tmp_path / 'long.wav', LogSpec())
+        stream_features(tmp_path / 'long.wav', LogSpec())
         peaks.append(tracemalloc.get_traced_memory()[1])
-        sizes.append(features.nbytes)
         tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 2 * (sizes[1] - sizes[0]) + 3e5 < 30 * SAMPLE_RATE * 4
+    assert peaks[1] - peaks[0] < 3e5 < 30 * SAMPLE_RATE * 4

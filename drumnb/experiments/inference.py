@@ -63,7 +63,7 @@ def activations(
 def _run(probabilities, features, kept, starts, length, chunk, batch):
     "Probabilities of the kept parts of windows, put together."
     if len(starts) == 1:
-        x = features[None] if len(features) else np.zeros((1, 1, features.shape[1]))
+        x = features[:][None] if len(features) else np.zeros((1, 1, features.shape[1]))
         return probabilities(np.asarray(x, np.float32))[0][: len(features)]
     out = None
     for i in range(0, len(starts), batch):
