@@ -266,12 +266,15 @@ def two_nodes():
 
     Agents get ports beforehand; the nodes would wait for them half a minute and no longer.
     """
+    from ray.util import get_node_ip_address
+
+    here = get_node_ip_address()  # Ray takes 127.0.0.1 for it, and then finds nobody there
     ray = [
         str(Path(sys.executable).parent / 'ray'),
         'start',
         '--block',
         '--num-cpus=1',
-        '--node-ip-address=127.0.0.1',
+        f'--node-ip-address={here}',
         '--min-worker-port=0',
         '--max-worker-port=0',
         '--disable-usage-stats',
@@ -282,7 +285,7 @@ def two_nodes():
     nodes = []
     try:
         for i, place in enumerate(
-            (['--head', f'--port={port}', '--include-dashboard=false'], [f'--address=127.0.0.1:{port}'])
+            (['--head', f'--port={port}', '--include-dashboard=false'], [f'--address={here}:{port}'])
         ):
             agent_ports = [f'--{a}-port={p}' for a, p in zip(agents, ports[4 * i :])]
             nodes.append(
@@ -294,8 +297,8 @@ def two_nodes():
                     env={**os.environ, 'RAY_worker_niceness': '0', 'RAY_AUTH_MODE': 'disabled'},
                 )
             )
-            wait_for(lambda: socket.socket().connect_ex(('127.0.0.1', port)) == 0, *nodes)
-        yield f'127.0.0.1:{port}', nodes
+            wait_for(lambda: socket.socket().connect_ex((here, port)) == 0, *nodes)
+        yield f'{here}:{port}', nodes
     finally:
         for node in reversed(nodes):
             node.terminate()
