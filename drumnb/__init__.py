@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from warnings import warn
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 __all__ = ['transcribe', 'transcribe_files', 'write_formats']
 
 
