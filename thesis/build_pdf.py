@@ -347,16 +347,14 @@ def source_of(book: Book) -> str:
             out.append(f'#part({string(PART_NUMBERS.get(chapter.part, ""))})[{chapter.part}]\n')
             part = chapter.part
         if chapter.appendix and not in_appendix:
-            out.append(
-                '#set heading(numbering: "A.1")\n#counter(heading).update(0)\n#chapter-word.update("Appendix")\n'
-            )
+            out.append('#set heading(numbering: "A.1")\n#chapter-word.update("Appendix")\n')
             in_appendix = True
         front = [el('Header', [1, attr(f'sec-{chapter.slug}'), chapter.title])]
         if chapter.summary:
             front += [el('Plain', [raw_inline('#summary['), *chapter.summary, raw_inline(']')])]
         front.append(raw(f'#made-by[{notebook(chapter)}{module_line(chapter)}]'))
-        if not chapter.appendix:
-            out.append(f'#counter(heading).update({int(chapter.number) - 1})')
+        place = ord(chapter.number) - ord('A') if chapter.appendix else int(chapter.number) - 1
+        out.append(f'#counter(heading).update({place})')
         out.append(typst_of([*front, *for_pdf(book, chapter, places), *also_online(chapter)]))
     if not in_appendix:
         out.append(bibliography(book))
