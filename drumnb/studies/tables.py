@@ -241,8 +241,9 @@ def f1_table(
 
     def cell(key):
         t, c = table.loc[key], compared.loc[key]
-        value = f'**{t.micro_f1:.3f}**' if c.best else f"{t.micro_f1:.3f}{' ≈' if c.tied else ''}"
-        value = value if t.spread != t.spread else f'{value} ± {t.spread:.3f}'
+        value = f'**{t.micro_f1:.3f}**' if c.best else f'{t.micro_f1:.3f}'
+        value += '' if t.spread != t.spread else f' ± {t.spread:.3f}'
+        value += ' ≈' if c.tied and not c.best else ''
         return value if t.low != t.low else f'{value} [{t.low:.2f}, {t.high:.2f}]'
 
     cells = pd.Series({k: cell(k) for k in table.index}).unstack()
