@@ -240,19 +240,21 @@ def decode_chain(
     ban = np.where(allowed, 0, -np.inf).astype(np.float32)
     (gather, prices), columns = interval_prices(model.steady), np.arange(len(INTERVALS))
     end, begin, tempo = odds.last + 1, max(0, odds.first - 5), model.tempo * odds.tempo + ban
-    best = np.full((end, len(INTERVALS)), -np.inf, np.float32)  # By the interval that follows
+    # By the interval that follows; a ring of the frames that can still be the last beat
+    best = np.full((LONGEST_BEAT + 1, len(INTERVALS)), -np.inf, np.float32)
     came = np.zeros((end, len(INTERVALS)), np.uint8)  # The interval before; 255 where the chain begins
     final = (-np.inf, begin, 255)
     for t in range(begin, end):
-        score = best[np.maximum(t - INTERVALS, 0), columns] + (odds.beat[t] + tempo[min(t // 8, len(tempo) - 1)])
+        row = t % len(best)
+        score = best[(t - INTERVALS) % len(best), columns] + (odds.beat[t] + tempo[min(t // 8, len(tempo) - 1)])
         score[t - INTERVALS < begin] = -np.inf
         options = score[gather] + prices
         which = options.argmax(0)
-        best[t], came[t] = options[which, columns], gather[which, columns]
+        best[row], came[t] = options[which, columns], gather[which, columns]
         if t <= odds.first + LONGEST_BEAT:
             fresh = odds.beat[t] + ban
-            new = fresh > best[t]
-            best[t], came[t] = np.where(new, fresh, best[t]), np.where(new, 255, came[t])
+            new = fresh > best[row]
+            best[row], came[t] = np.where(new, fresh, best[row]), np.where(new, 255, came[t])
         if t >= odds.last - LONGEST_BEAT and score.max() > final[0]:
             final = (score.max(), t, int(score.argmax()))
     return _follow(came, *final[1:])
