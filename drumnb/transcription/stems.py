@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import istft, stft
 
 from ..audio import SAMPLE_RATE, blocks, mono_blocks, open_audio
 from ..core import DrumnbError, atomic_path
@@ -86,6 +85,8 @@ def drum_mask(magnitudes: np.ndarray, onsets: Onsets, fps: float = FPS) -> np.nd
 # %% ../../nbs/75_stems.ipynb #75570015
 def mask_block(x: np.ndarray, onsets: Onsets, rate: int = SAMPLE_RATE) -> np.ndarray:  # (n, channels), both
     "The drums of a short piece; one mask, of the energy of all channels."
+    from scipy.signal import istft, stft  # slow to import, and not needed for a table
+
     hop, size = round(HOP * rate / SAMPLE_RATE), 2 ** round(np.log2(N_FFT * rate / SAMPLE_RATE))
     padded = np.pad(x.T, ((0, 0), (0, max(0, size - len(x)))))
     spectra = stft(padded, rate, 'hann', size, size - hop)[2]
