@@ -1,5 +1,6 @@
 """The command line: one line and exit code 2 for mistakes, 1 for what failed, 0 when all is well."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -139,6 +140,9 @@ def test_a_command_of_the_readme_makes_the_committed_rows(command, monkeypatch):
     monkeypatch.setattr(runner, 'check_data', lambda jobs: None)
     monkeypatch.setattr(runner, 'run_batch', caught)
     assert cli.main(shlex.split(command.replace('\\\n', ' '))) == 2 and asked
-    made = {job.exp.run for job in asked}
-    there = {p.stem for p in (ROOT / 'results' / asked[0].exp.study).glob('*-s[0-9]-*.json')}
-    assert made == there
+    made, first = {job.exp.run: job.exp for job in asked}, asked[0].exp
+    stored = (ROOT / 'results' / first.study).glob('*-s[0-9]-*.json')
+    there = {p.stem for p in stored if json.loads(p.read_text())['recipe'] == first.recipe}
+    if first.recipe == 'equal-gamma':  # without a language model it is `quick`, whose runs of seed 0 are there
+        made = {run: e for run, e in made.items() if e.seed or e.system not in ('frame', 'tatum')}
+    assert set(made) == there
