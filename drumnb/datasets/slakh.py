@@ -6,6 +6,7 @@
 __all__ = ['TRACKS', 'read_stems', 'as_written', 'faulty_stems', 'write_slakh_fixture', 'Slakh']
 
 # %% ../../nbs/35_slakh.ipynb #f61a4a33
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,7 @@ class Slakh(Dataset):
     )
     option_defaults = dict(audio=('mix', 'drums'), pitches=('gm', 'plugin'))
     later = ('pitches',)
+    faulty = cached_property(lambda self: faulty_stems(self.home))
 
     def make_index(self):
         folders = {split: sorted((self.home / split).glob('Track*')) for split in TRACKS}
@@ -167,11 +169,6 @@ class Slakh(Dataset):
         return ([] if tracks else [f'{self.home}: no tracks in train, validation, test']), notes
 
 # %% ../../nbs/35_slakh.ipynb #fau1ty04
-@patch(as_prop=True)
-def faulty(self: Slakh):
-    return faulty_stems(self.home)
-
-
 @patch
 def spoiled(self: Slakh, folder):
     "Is the sound of a drum stem not that of its notes? Then no part of the song can be used."
