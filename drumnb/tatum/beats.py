@@ -334,14 +334,14 @@ def chain_readings(
     "Every bar length and phase of a sequence of beats, with the terms of each."
     seconds, down, out = frames / POINTER_FPS, downbeat_odds(odds, frames), {}
     rated = rate_bars(weights, onsets, seconds, parts)
-    share = min(1.0, WITNESS * POINTER_FPS / max(1, odds.last - odds.first))
+    fraction = min(1.0, WITNESS * POINTER_FPS / max(1, odds.last - odds.first))
     octaves = np.log2(60 / np.median(np.diff(seconds)) / USUAL_BPM)
     struck = (beat_table(onsets, seconds).sum((1, 2)) > 0).mean()
-    beat, level = share * chain_score(odds, frames, BarModel(tempo=0)), rate_beats(weights, onsets, seconds)
+    beat, level = fraction * chain_score(odds, frames, BarModel(tempo=0)), rate_beats(weights, onsets, seconds)
     for n in BAR_LENGTHS if per_bar is None else [per_bar]:
         meter = np.log(0.01 + sum(q for q, (b, d) in zip(odds.meter, BEAT_METERS) if b == n and parts in (None, d)))
         for i, profile in enumerate(rated.get(n, np.zeros(n))):
-            row = (beat, profile, level, meter, i == 0, octaves, octaves**2, share * down[i::n].sum(), struck)
+            row = (beat, profile, level, meter, i == 0, octaves, octaves**2, fraction * down[i::n].sum(), struck)
             out[n, i] = np.r_[row, n == 2, n == 4]
     return list(out), np.stack(list(out.values()))
 
