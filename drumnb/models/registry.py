@@ -192,11 +192,34 @@ def load_checkpoint(
 
 # %% ../../nbs/29_registry.ipynb #b73090ac
 def begin_from(model, state: dict):
-    "Copy weights into a model as far as they fit; further rows of a matrix keep their values."
+    "Copy weights into a model with as many or more outputs, or recurrent units; the old outputs stay as they were."
+    modules, own = dict(model.named_modules()), model.state_dict()
     with torch.no_grad():
-        own = model.state_dict()
         for name, w in state.items():
-            target = own[name][tuple(slice(n) for n in w.shape)] if w.ndim else own[name]
-            if target.shape != w.shape:
+            owner, _, kind = name.rpartition('.')
+            target, blocks = own[name], _blocks(modules[owner], kind, modules.values())
+            if w.ndim != target.ndim or any(_misfit(*sizes) for sizes in zip(w.shape, target.shape, blocks)):
                 raise DrumnbError(f'start: {name} has the shape {tuple(w.shape)}, the model only {tuple(target.shape)}')
-            target.copy_(w)
+            places = [_places(*sizes) for sizes in zip(w.shape, target.shape, blocks)]
+            if w.ndim > 1:
+                target[places[0]] *= torch.isin(torch.arange(target.shape[1]), places[1]).reshape(-1, *[1] * (w.ndim - 2))
+            target[torch.meshgrid(*places, indexing='ij') if places else ...] = w
+
+
+def _blocks(module, kind, modules):
+    "Equal parts of each axis that may grow, 0 where none may: gates, directions, outputs."
+    if isinstance(module, nn.RNNBase):
+        inputs = 1 if 'hh' in kind else 0 if '_l0' in kind else 2
+        return {'LSTM': 4, 'GRU': 3}[module.mode], inputs, 0
+    states = [2 * m.hidden_size for m in modules if isinstance(m, nn.RNNBase)]
+    return 1, 2 * (isinstance(module, nn.Linear) and module.in_features in states), 0
+
+
+def _misfit(n, wide, blocks):
+    return n != wide if not blocks else n > wide or n % blocks or wide % blocks
+
+
+def _places(n, wide, blocks):
+    "Where the `n` numbers of a narrow axis stand in the wide one."
+    blocks = max(blocks, 1)
+    return (torch.arange(blocks)[:, None] * (wide // blocks) + torch.arange(n // blocks)).flatten()
