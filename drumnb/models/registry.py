@@ -202,7 +202,8 @@ def begin_from(model, state: dict):
                 raise DrumnbError(f'start: {name} has the shape {tuple(w.shape)}, the model only {tuple(target.shape)}')
             places = [_places(*sizes) for sizes in zip(w.shape, target.shape, blocks)]
             if w.ndim > 1:
-                target[places[0]] *= torch.isin(torch.arange(target.shape[1]), places[1]).reshape(-1, *[1] * (w.ndim - 2))
+                read = torch.isin(torch.arange(target.shape[1]), places[1])
+                target[places[0]] *= read.reshape(-1, *[1] * (w.ndim - 2))
             target[torch.meshgrid(*places, indexing='ij') if places else ...] = w
 
 
