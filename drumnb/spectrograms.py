@@ -258,27 +258,28 @@ def show_spectrogram(
 
 # %% ../nbs/03_spectrograms.ipynb #st0redr0
 class StoredRows:
-    "A matrix of float32 in a temporary file, of which slices of rows are read: hours of it need no memory."
+    "A matrix in a temporary file, of which slices of rows are read: hours of it need no memory."
 
     ndim = 2
 
-    def __init__(self, columns: int):
-        self.file, self.shape, self.gain = tempfile.TemporaryFile(), (0, columns), np.float32(1)
+    def __init__(self, columns: int, dtype=np.float32):
+        self.file, self.shape, self.dtype = tempfile.TemporaryFile(), (0, columns), np.dtype(dtype)
+        self.gain = self.dtype.type(1)
 
     def __len__(self):
         return self.shape[0]
 
     def append(self, rows: np.ndarray):  # (n, columns)
         self.file.seek(0, os.SEEK_END)
-        self.file.write(np.ascontiguousarray(rows, np.float32))
+        self.file.write(np.ascontiguousarray(rows, self.dtype))
         self.shape = (len(self) + len(rows), self.shape[1])
 
     def __getitem__(self, where) -> np.ndarray:  # a slice, alone or before an index of columns
         rows, *columns = where if isinstance(where, tuple) else (where,)
         start, stop, step = rows.indices(len(self))
-        size = 4 * self.shape[1]
+        size = self.dtype.itemsize * self.shape[1]
         self.file.seek(start * size)
-        found = np.frombuffer(self.file.read(max(stop - start, 0) * size), np.float32).reshape(-1, self.shape[1])
+        found = np.frombuffer(self.file.read(max(stop - start, 0) * size), self.dtype).reshape(-1, self.shape[1])
         return (found * self.gain)[(slice(None, None, step), *columns)]
 
     def __array__(self, dtype=None, copy=None):

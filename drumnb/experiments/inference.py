@@ -45,12 +45,13 @@ def activations(
     overlap: int | None = None,  # Frames of context on each side; the model's `overlap` when it has one, else 200 (2 s)
     batch: int = 4,  # Windows sent at once
     device=None,  # Where to compute; where the model is by default
+    outputs: int | None = None,  # How many of the first columns are kept; all by default
 ) -> np.ndarray:  # (T, K) float32 probabilities
     "Run a model over a recording of any length in bounded memory."
     chunk = getattr(model, 'chunk', 2000) if chunk is None else chunk
     overlap = getattr(model, 'overlap', 200) if overlap is None else overlap
     _check_inference(features, chunk, overlap, batch)
-    windows = *chunk_windows(len(features), chunk, overlap), chunk, batch
+    windows = *chunk_windows(len(features), chunk, overlap), chunk, batch, outputs
     if hasattr(model, 'probabilities'):
         return _run(model.probabilities, features, *windows)
     model, training = model if device is None else model.to(device), model.training
@@ -60,15 +61,15 @@ def activations(
         model.train(training)
 
 # %% ../../nbs/43_inference.ipynb #f59ef000
-def _run(probabilities, features, kept, starts, length, chunk, batch):
+def _run(probabilities, features, kept, starts, length, chunk, batch, outputs):
     "Probabilities of the kept parts of windows, put together."
     if len(starts) == 1:
         x = features[:][None] if len(features) else np.zeros((1, 1, features.shape[1]))
-        return probabilities(np.asarray(x, np.float32))[0][: len(features)]
+        return probabilities(np.asarray(x, np.float32))[0][: len(features), :outputs]
     out = None
     for i in range(0, len(starts), batch):
         x = np.stack([features[s : s + length] for s in starts[i : i + batch]])
-        y = probabilities(np.asarray(x, np.float32))
+        y = probabilities(np.asarray(x, np.float32))[..., :outputs]
         if out is None:
             out = np.empty((len(features), y.shape[2]), np.float32)
         for k, s, p in zip(kept[i : i + batch], starts[i : i + batch], y):

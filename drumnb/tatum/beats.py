@@ -35,6 +35,7 @@ from drumnb.models.beat_network import (
     rate_beats,
 )
 from ..onsets import Onsets
+from ..spectrograms import StoredRows
 
 # %% ../../nbs/50_beats.ipynb #8748d718
 _importing = threading.Lock()
@@ -187,10 +188,24 @@ class BeatOdds:
 
     beat: np.ndarray  # (T,)
     downbeat: np.ndarray  # (T,)
-    tempo: np.ndarray  # (T / 8, intervals) log probability against a uniform one
+    tempo: np.ndarray  # (T / 8, 64) probability of each of TEMPI
     meter: np.ndarray  # (9,) probability of each of BEAT_METERS
     first: int  # Frame of the first stroke
     last: int
+
+    def pace(self, rows: np.ndarray, intervals: np.ndarray = INTERVALS) -> np.ndarray:  # (n,) → (n, intervals)
+        "Log probability of each interval between beats against a uniform one, within ± 3."
+        low, up = (a[intervals - SHORTEST_BEAT] for a in _tempo_bins())
+        p = self.tempo[np.minimum(rows, len(self.tempo) - 1)]
+        return np.clip(np.log(len(TEMPI) * (p[:, low] * (1 - up) + p[:, low + 1] * up) + 1e-9), -3, 3)
+
+
+@lru_cache
+def _tempo_bins():
+    "For each of INTERVALS the tempo of TEMPI below, and how far it lies towards the next."
+    bins = np.interp(np.log(60 * POINTER_FPS / INTERVALS), np.log(TEMPI), np.arange(len(TEMPI)))
+    low = np.clip(bins.astype(int), 0, len(TEMPI) - 2)
+    return low, (bins - low).astype(np.float32)
 
 
 def beat_odds(act: BeatActivations) -> BeatOdds:
@@ -200,12 +215,8 @@ def beat_odds(act: BeatActivations) -> BeatOdds:
         p = np.clip(np.interp(np.arange(2 * len(p)) / 2, np.arange(len(p)), p), 0.005, 0.995)
         return np.log(p / (1 - p)).astype(np.float32)
 
-    bins = np.interp(np.log(60 * POINTER_FPS / INTERVALS), np.log(TEMPI), np.arange(len(TEMPI)))
-    low = np.clip(bins.astype(int), 0, len(TEMPI) - 2)
-    tempo = act.tempo[:, low] * (1 - bins + low) + act.tempo[:, low + 1] * (bins - low)
-    tempo = np.clip(np.log(len(TEMPI) * tempo + 1e-9), -3, 3).astype(np.float32)
     first, last = (int(t * POINTER_FPS) for t in (act.first, act.last))
-    return BeatOdds(odds(act.beat), odds(act.downbeat), tempo, act.meter, first, last)
+    return BeatOdds(odds(act.beat), odds(act.downbeat), act.tempo, act.meter, first, last)
 
 # %% ../../nbs/50_beats.ipynb #58a36e9c
 @dataclass(frozen=True)
@@ -221,12 +232,11 @@ BAR_MODEL = BarModel()
 REACH = 6  # frames by which an interval may differ from the last
 
 
-def interval_prices(steady: float) -> tuple[np.ndarray, np.ndarray]:  # (13, intervals) each
-    "Which intervals may come before each, and what the change costs."
-    before = INTERVALS[None] + np.arange(-REACH, REACH + 1)[:, None]
-    price = -steady * np.abs(np.log(np.maximum(before, 1) / INTERVALS))
-    price = np.where((before < SHORTEST_BEAT) | (before > LONGEST_BEAT), -np.inf, price)
-    return np.clip(before - SHORTEST_BEAT, 0, len(INTERVALS) - 1), price.astype(np.float32)
+def interval_prices(intervals: np.ndarray, steady: float) -> np.ndarray:  # (n,) frames → (n, 13)
+    "What it costs to come to each interval from the one `REACH` frames shorter, to the one as much longer."
+    before = intervals[:, None] + np.arange(-REACH, REACH + 1)
+    price = -steady * np.abs(np.log(np.maximum(before, 1) / intervals[:, None]))
+    return np.where((before < intervals[0]) | (before > intervals[-1]), -np.inf, price).astype(np.float32)
 
 # %% ../../nbs/50_beats.ipynb #20298756
 def decode_chain(
@@ -236,37 +246,47 @@ def decode_chain(
     model: BarModel = BAR_MODEL,
 ) -> np.ndarray:  # (n,) frames
     "The best chain of beats from the first stroke to the last (Viterbi)."
-    allowed = (INTERVALS <= np.ceil(60 * POINTER_FPS / slowest)) & (INTERVALS >= np.floor(60 * POINTER_FPS / fastest))
-    ban = np.where(allowed, 0, -np.inf).astype(np.float32)
-    (gather, prices), columns = interval_prices(model.steady), np.arange(len(INTERVALS))
-    end, begin, tempo = odds.last + 1, max(0, odds.first - 5), model.tempo * odds.tempo + ban
+    fits = (INTERVALS <= np.ceil(60 * POINTER_FPS / slowest)) & (INTERVALS >= np.floor(60 * POINTER_FPS / fastest))
+    end, begin = odds.last + 1, max(0, odds.first - 5)
+    if not fits.any():
+        return np.array([begin])
+    # No beat comes sooner after another than the shortest interval: as many frames are computed at once
+    intervals, columns, step = INTERVALS[fits], np.arange(fits.sum()), int(INTERVALS[fits][0])
+    prices = interval_prices(intervals, model.steady)
     # By the interval that follows; a ring of the frames that can still be the last beat
-    best = np.full((LONGEST_BEAT + 1, len(INTERVALS)), -np.inf, np.float32)
-    came = np.zeros((end, len(INTERVALS)), np.uint8)  # The interval before; 255 where the chain begins
+    ring = np.full((intervals[-1] + step, len(intervals)), -np.inf, np.float32)
+    padded = np.full((step, len(intervals) + 2 * REACH), -np.inf, np.float32)
+    came = StoredRows(len(intervals), np.uint8)  # The interval before; 255 where the chain begins
     final = (-np.inf, begin, 255)
-    for t in range(begin, end):
-        row = t % len(best)
-        score = best[(t - INTERVALS) % len(best), columns] + (odds.beat[t] + tempo[min(t // 8, len(tempo) - 1)])
-        score[t - INTERVALS < begin] = -np.inf
-        options = score[gather] + prices
-        which = options.argmax(0)
-        best[row], came[t] = options[which, columns], gather[which, columns]
-        if t <= odds.first + LONGEST_BEAT:
-            fresh = odds.beat[t] + ban
-            new = fresh > best[row]
-            best[row], came[t] = np.where(new, fresh, best[row]), np.where(new, 255, came[t])
-        if t >= odds.last - LONGEST_BEAT and score.max() > final[0]:
-            final = (score.max(), t, int(score.argmax()))
-    return _follow(came, *final[1:])
+    for start in range(begin, end, step):
+        t = np.arange(start, min(start + step, end))
+        back, rows = t[:, None] - intervals, t // 8
+        pace = odds.pace(np.arange(rows[0], rows[-1] + 1), intervals)[rows - rows[0]]
+        score = ring[back % len(ring), columns] + odds.beat[t, None] + model.tempo * pace
+        score[back < begin] = -np.inf
+        padded[: len(t), REACH:-REACH] = score
+        best, shift = padded[: len(t), : len(intervals)] + prices[:, 0], np.zeros(score.shape, np.int16)
+        for k in range(1, 2 * REACH + 1):
+            option = padded[: len(t), k : k + len(intervals)] + prices[:, k]
+            np.copyto(shift, k, where=option > best)
+            np.maximum(best, option, out=best)
+        new = (odds.beat[t, None] > best) & (t[:, None] <= odds.first + LONGEST_BEAT)
+        ring[t % len(ring)] = np.where(new, odds.beat[t, None], best)
+        came.append(np.where(new, 255, columns + shift - REACH))
+        top = np.where(t >= odds.last - LONGEST_BEAT, score.max(1), -np.inf)
+        if top.max() > final[0]:
+            k = int(top.argmax())
+            final = (top[k], int(t[k]), int(score[k].argmax()))
+    return _follow(came, begin, intervals, *final[1:])
 
 # %% ../../nbs/50_beats.ipynb #f19df8fd
-def _follow(came, t, i):
-    "The frames of a path, from its last beat and interval."
+def _follow(came, begin, intervals, t, i):
+    "The frames of a path, from its last beat and interval; the first row of `came` is frame `begin`."
     frames = [t]
     while i != 255:
-        t -= int(INTERVALS[i])
+        t -= int(intervals[i])
         frames.append(t)
-        i = int(came[t, i])
+        i = int(came[t - begin : t - begin + 1][0, i])
     return np.array(frames[::-1])
 
 
@@ -274,8 +294,8 @@ def chain_score(odds: BeatOdds, frames: np.ndarray, model: BarModel = BAR_MODEL)
     "The score of a chain: the odds of its beats, the best within 10 ms, and of its tempo."
     inside = frames[(frames >= 0) & (frames < len(odds.beat))]
     near = np.stack([odds.beat[np.clip(inside + d, 0, len(odds.beat) - 1)] for d in (-1, 0, 1)]).max(0)
-    row = np.clip(frames[1:] // 8, 0, len(odds.tempo) - 1)
-    pace = odds.tempo[row, np.clip(np.diff(frames), SHORTEST_BEAT, LONGEST_BEAT) - SHORTEST_BEAT]
+    column = np.clip(np.diff(frames), SHORTEST_BEAT, LONGEST_BEAT) - SHORTEST_BEAT
+    pace = odds.pace(frames[1:] // 8)[np.arange(len(column)), column] if model.tempo else np.zeros(1)
     return float(near.sum() + model.tempo * pace.sum())
 
 # %% ../../nbs/50_beats.ipynb #a48e2596

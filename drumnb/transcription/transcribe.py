@@ -223,7 +223,8 @@ def transcribe_performance(
     require(kit in KITS, f"kit={kit!r}: expected '5' or 'full'")
     t, path = load_transcriber(model), Path(path)
     linear, seconds = stream_features(path, t.spec)
-    y = activations(t.model, PreparedFeatures(linear, t.spec, t.normaliser), batch=2)  # little memory
+    wanted = len(t.classes) if kit == '5' else None
+    y = activations(t.model, PreparedFeatures(linear, t.spec, t.normaliser), batch=2, outputs=wanted)  # little memory
     found = decode(y, t.threshold, t.classes, t.picking)
     found = found[(found.times <= seconds)]
     struck = articulations_at(y, found) if kit == 'full' else None
