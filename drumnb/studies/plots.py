@@ -43,7 +43,7 @@ def _bars(ax, table, groups, bars, places, names):
             t.micro_f1,
             width * 0.92,
             yerr=_errors(t),
-            label=name,
+            label=str(name).replace('_', ' '),
             color=colors.get(name),
             error_kw=dict(lw=0.8, capsize=2, ecolor='0.25'),
         )
@@ -123,7 +123,7 @@ def validation_curves(results: list[Result], ax=None):
             for c in curves:
                 ax.plot(c.index + 1, c, color=color, lw=0.6, alpha=0.5)
         mean = pd.concat(curves, axis=1).mean(axis=1)
-        ax.plot(mean.index + 1, mean, color=color, lw=1.8, marker='.', label=name)
+        ax.plot(mean.index + 1, mean, color=color, lw=1.8, marker='.', label=name.replace('_', ' '))
     ax.set(xlabel='epoch', ylabel='validation micro F1', ylim=(0, 1))
     ax.legend(loc='lower right', fontsize=8)
     return ax
@@ -153,12 +153,10 @@ def learning_curve(
     ax = use_style().subplots()[1] if ax is None else ax
     for i, (name, color) in enumerate(architecture_colors(table.index.get_level_values('architecture')).items()):
         t = table.xs(name, level='architecture').sort_index(level='hours')
-        hours = t.index.get_level_values('hours') * 1.02 ** (
-            i - 2
-        )  # a little apart, so that intervals do not hide one another
-        ax.errorbar(
-            hours, t.micro_f1, _errors(t), color=color, marker='o', ms=4, lw=1.4, elinewidth=0.8, capsize=2, label=name
-        )
+        # A little apart, so that intervals do not hide one another
+        hours = t.index.get_level_values('hours') * 1.02 ** (i - 2)
+        style = dict(color=color, marker='o', ms=4, lw=1.4, elinewidth=0.8, capsize=2)
+        ax.errorbar(hours, t.micro_f1, _errors(t), label=name.replace('_', ' '), **style)
     ticks = sorted(set(table.index.get_level_values('hours').round(4)))
     ax.set(xscale='log', xlabel='hours of training material', ylabel='micro F1', ylim=(0, 1))
     ax.set_xticks(ticks, [f'{h:.2g}' for h in ticks], minor=False)
