@@ -440,6 +440,21 @@ def test_musescore_plays_the_whole_kit_on_channel_10(tmp_path):
     assert 'group="percussion"' in drawn and '<head>cross</head>' in drawn and '<TBox>' not in drawn
 
 
+def test_lilypond_reads_every_note_at_its_place(tmp_path):
+    if not shutil.which('musicxml2ly'):
+        pytest.skip('LilyPond is not installed: the file cannot be read by musicxml2ly')
+    p = full_kit()
+    mx.write_musicxml(tmp_path / 'x.musicxml', p)
+    read = ['musicxml2ly', '--absolute', '-o', str(tmp_path / 'x.ly'), str(tmp_path / 'x.musicxml')]
+    subprocess.run(read, check=True, capture_output=True, timeout=120)
+    music = (tmp_path / 'x.ly').read_text().split('% The score definition')[0]
+    written = [*re.findall(r"\b[a-g]'+(?=\d)", music), *' '.join(re.findall(r'<([^<>]*)>\d', music)).split()]
+    expected = Counter(
+        step.lower() + "'" * (octave - 3) for step, octave, *_ in (sf.STAFF[a] for a in p.score.notes.articulation)
+    )
+    assert Counter(place for place in written if place[0] in 'abcdefg') == expected
+
+
 def test_open_hats_ghosts_and_the_metronome_are_drawn():
     pytest.importorskip('verovio')
     svg = en.engrave(full_kit(), continuous=True)[0]
