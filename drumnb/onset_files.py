@@ -140,16 +140,18 @@ def write_jams(
     confidence: list | None = None,  # (n,), one for each onset
     title: str = '',
     further: dict | None = None,  # Namespace → rows of seconds, duration, value and confidence: beats, tempo
+    sandbox: dict | None = None,  # Namespace → what else is known of it, as JSON holds it
 ):
     "Write a JAMS file with the onsets as a `tag_open` annotation, and further annotations."
     duration = float(duration if duration is not None else onsets.times.max(initial=0))
-    n, sandbox = len(onsets), dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist())
+    n, own = len(onsets), dict(vocabulary=list(onsets.vocabulary), velocities=onsets.velocities.tolist())
+    sandbox = {**(sandbox or {}), 'tag_open': own | (sandbox or {}).get('tag_open', {})}
     rows = zip(onsets.times.tolist(), [0.0] * n, onsets.names, [None] * n if confidence is None else confidence)
     annotations = [
         dict(
             namespace=namespace,
             data=[dict(zip(('time', 'duration', 'value', 'confidence'), row)) for row in observed],
-            sandbox=sandbox if namespace == 'tag_open' else {},
+            sandbox=sandbox.get(namespace, {}),
             annotation_metadata=dict(annotation_tools='drumnb'),
             time=0,
             duration=duration,
@@ -222,12 +224,13 @@ def _cells(line):
     cells = [c.strip().strip('"\'').strip() for c in line.split(by, -1 if by else 1)]
     if len(cells) == 2 and re.fullmatch(r'[-+.,\d]+(\s+[-+.,\d]+)+', cells[1]):
         cells[1:] = cells[1].split()
-    return [c.replace(',', '.') if re.fullmatch(r'\d+,\d+', c) else c for c in cells]
+    return [c.replace(',', '.') if re.fullmatch(r'[\d:]+,\d+', c) else c for c in cells]
 
 # %% ../nbs/07_onset_files.ipynb #96e0328d
 def _seconds_of(text):
+    clock = re.fullmatch(r'(?:(\d{1,2}):)?(\d{1,3}):([0-5]?\d(?:\.\d*)?)', text)  # 1:23.5, 0:01:23.5
     try:
-        seconds = float(text)
+        seconds = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]) if clock else float(text)
     except ValueError:
         return None
     return seconds if np.isfinite(seconds) else None

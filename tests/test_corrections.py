@@ -18,8 +18,10 @@ from drumnb.notation.corrections import read_corrected, render
 from drumnb.notation.formats import write_formats
 from drumnb.notation.musicxml import score_xml
 from drumnb.notation.staff import DIVISIONS
+from drumnb.onsets import Onsets
 from drumnb.transcription.meter import beats_per_bar
 from drumnb.transcription.score import make_score
+from drumnb.transcription.transcribe import Transcription
 
 TABLE = """onset_s,drum,velocity,confidence,articulation
 0.5,HH,0.6,0.9,hat_open
@@ -85,6 +87,16 @@ def test_a_hint_finds_beats_again_where_a_table_carries_wrong_ones(tmp_path, kin
         if '--first-beat' in words:
             ones = rows[(rows.beat == 1) & (rows.tick == 0)].onset_s.drop_duplicates()
             assert np.abs(ones - at[0]).min() < 0.02 and np.allclose(np.diff(ones), 4 * 60 / 104, atol=0.02)
+
+
+def test_jams_keeps_compound_meter_and_articulations(tmp_path):
+    times, ways = 0.2 * np.arange(48) + 0.3, ('hat_open', 'hat_closed', 'ride') * 16
+    drums = [('HH', 'HH', 'CY')[i % 3] for i in range(48)]
+    beats = np.c_[0.6 * np.arange(17) + 0.3, np.arange(17) % 4 + 1]
+    t = Transcription(Onsets.make(times, drums), np.full(48, 0.9), 10.2, 'x', articulations=ways)
+    write_formats(replace(t, score=make_score(t, beats, '12/8')), tmp_path / 'x', 'jams')
+    again = render(tmp_path / 'x.jams')
+    assert again.score.meter == '12/8' and again.articulations == ways
 
 
 def test_a_meter_keeps_the_beats_it_fits_and_finds_others_again(tmp_path, capsys):

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import DrumnbError, get_logger, read_json, reading, require, write_text
-from ..drums import DRUMS5, articulation, drum_of
+from ..drums import ARTICULATIONS, DRUMS5, articulation, drum_of
 from ..metrics import count, scores
 from ..midi_files import open_midi, read_midi, ticks_to_seconds
 from .formats import read_transcription
@@ -157,10 +157,11 @@ def read_corrected(
                 text, beats, meter = beat_rows(path.read_text(encoding='utf-8-sig'))
             struck = None
         elif kind == '.jams':
-            onsets, struck = read_jams(path), {}
-            beats = read_beats(path) if _has_beats(path) else None
-            meter = None if beats is None else f'{int(beats[:, 1].max())}/4'
-            meter = meter if meter in TIME_SIGNATURES else None
+            onsets, struck = read_jams(path), _struck_jams(path)
+            beats = read_beats(path) if _of_jams(path, 'beat').get('data') else None
+            said = (_of_jams(path, 'beat').get('sandbox') or {}).get('meter')
+            meter = None if beats is None else said or f'{int(beats[:, 1].max())}/4'
+            meter = meter if meter in [*TIME_SIGNATURES] else None
         else:
             hits = read_midi(path, source, unknown='drop')
             onsets, struck, (beats, meter) = hits.onsets(), _struck_hits(hits, path), _midi_beats(path)
@@ -176,8 +177,18 @@ def read_corrected(
     return replace(t, title=title, model=str(path), articulations=ways), beats, meter
 
 
-def _has_beats(path):
-    return any(a.get('namespace') == 'beat' and a.get('data') for a in read_json(path).get('annotations', []))
+def _of_jams(path, namespace):
+    "The first annotation of a namespace; empty where there is none."
+    return next((a for a in read_json(path).get('annotations', []) if a.get('namespace') == namespace), {})
+
+
+def _struck_jams(path):
+    "Articulations as of `_struck_table`, from a JAMS file of ours."
+    tags = _of_jams(path, 'tag_open')
+    named = (tags.get('sandbox') or {}).get('articulations')
+    if not isinstance(named, list) or not isinstance(tags['data'], list) or len(named) != len(tags['data']):
+        return {}
+    return {(round(o['time'], 4), o['value']): a for o, a in zip(tags['data'], named) if a in ARTICULATIONS}
 
 # %% ../../nbs/86_corrections.ipynb #75c0aa06
 def render(

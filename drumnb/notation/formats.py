@@ -77,10 +77,13 @@ def score_rows(
 
 # %% ../../nbs/85_formats.ipynb #f8a427f8
 def write_transcription_jams(path: str | Path, transcription: Transcription):
-    "JAMS with onsets, beats and tempo."
+    "JAMS with onsets, beats and tempo; time signature and articulations, for which it has no place, in the sandboxes."
     t = transcription
     confidence = np.asarray(t.confidence, float).tolist()
-    write_jams(path, t.onsets, t.duration, confidence, t.title, score_rows(t.score))
+    known = dict(beat=dict(meter=t.score.meter)) if t.score is not None else {}
+    if t.articulations is not None:
+        known['tag_open'] = dict(articulations=list(t.articulations))
+    write_jams(path, t.onsets, t.duration, confidence, t.title, score_rows(t.score), known)
 
 # %% ../../nbs/85_formats.ipynb #92c2b120
 FORMATS = {  # format → (suffix of its file, or of its files; function of the first path and transcription)
