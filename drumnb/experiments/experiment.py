@@ -223,7 +223,7 @@ def held_out(
     played = [Performance.of(t, exp.data.vocabulary) for t in tracks]
     windows = Windows(mode='crops', frames=frames, batch=8, full_kit=True)
     source = SampledSource(played, sampler, accompaniments, windows, AS_RECORDS)
-    key = content_key(spec.to_dict(), frames, [t.fingerprint() for t in tracks + music], pack_fingerprint(home))
+    key = content_key(spec.to_dict(), crops, frames, [t.fingerprint() for t in tracks + music], pack_fingerprint(home))
     return sampled_store(source, cache_home() / 'held-out' / key, crops)
 
 # %% ../../nbs/46_experiment.ipynb #bfec1185

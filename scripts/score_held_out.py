@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Score weights on the held-out crops that choose between them: rows into results/held_out, one file for each.
+
+    python scripts/score_held_out.py drumnb-7 runs/ear/RUN/model.safetensors=ear-5 [--crops 160]
+
+Crops of unseen performances on unseen kits over unseen music, the same for all weights, as `experiment.held_out` draws
+them; it needs recorded kits in DRUMNB_KITS and `music` in the data home. Weights are the name of some that ship, or a
+path and after `=` the name of its rows. The threshold is the best of each; differences are to the first.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+
+def counts(path, store, exp):
+    "Threshold, and true and false positives and false negatives of each crop and drum."
+    from drumnb.experiments import experiment as ex
+    from drumnb.experiments.inference import choose_threshold, score_activations
+    from drumnb.models.registry import load_model
+
+    model, meta = load_model(path)
+    normaliser = ex.Normaliser.from_dict(meta['normaliser'])
+    pairs = [ex.masked_activations(exp, model, normaliser, store, i) for i in range(len(store))]
+    threshold = choose_threshold(pairs, ex.GRID, ex.PICKING)[0]
+    return threshold, score_activations(pairs, threshold, ex.PICKING, names=[e.track for e in store.entries])
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description='Score weights on held-out crops.')
+    parser.add_argument('weights', nargs='+', help='a name such as drumnb-7, or PATH=NAME')
+    parser.add_argument('--crops', type=int, default=160)
+    parser.add_argument('--recipe', default='ear-3', help='whose validation tracks are played')
+    args = parser.parse_args(argv)
+    from drumnb.core import data_file, results_home, write_text
+    from drumnb.experiments.experiment import held_out
+    from drumnb.experiments.recipes import experiment
+    from drumnb.experiments.results import code_version
+    from drumnb.metrics import micro_f1, paired_bootstrap
+
+    exp = experiment(args.recipe)
+    store = held_out(exp, [t for ts in exp.tracks()['validation'].values() for t in ts], args.crops)
+    first = None
+    for given in args.weights:
+        path, _, name = given.partition('=')
+        threshold, rows = counts(path if name else data_file('weights') / f'{path}.safetensors', store, exp)
+        name, rows = name or path, rows[['track', 'drum', 'tp', 'fp', 'fn']]
+        told = dict(weights=name, threshold=threshold, crops=args.crops, commit=(code_version()['commit'] or '')[:7])
+        write_text(results_home() / 'held_out' / f'{name}.csv', rows.assign(**told).to_csv(index=False))
+        first = rows if first is None else first
+        print(f'{name}: F1 {micro_f1(rows):.4f} at {threshold}; against the first {paired_bootstrap(rows, first)}')
+
+
+if __name__ == '__main__':
+    main()
