@@ -3,13 +3,13 @@
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,10 +76,9 @@ def execute(notebook: Path, folder: Path, depends: list[Path]) -> bool:
     return True
 
 
-def execute_apart(notebook: Path, args: argparse.Namespace) -> bool:
-    "Run one notebook in a process of its own."
-    depends = ['--depends', *map(str, args.depends)] if args.depends else []
-    return subprocess.run([sys.executable, __file__, str(notebook), '--to', str(args.to), *depends]).returncode == 0
+def execute_counted(notebook: Path, folder: Path, depends: list[Path]) -> tuple:  # good, KiB
+    "The same, and the memory of the largest process that this one has started."
+    return execute(notebook, folder, depends), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
 
 class Progress:
@@ -90,6 +89,7 @@ class Progress:
         self.seconds = json.loads(self.path.read_text()) if self.path.exists() else {}
         self.left, self.all, self.started = {n.stem for n in notebooks}, len(notebooks), time.monotonic()
         self.expected, self.taken = 0.0, 0.0  # seconds of the chapters that are done: before and now
+        self.most = 0  # KiB of the largest process
 
     def usual(self, stem: str) -> float:
         return self.seconds.get(stem, USUAL_SECONDS)
@@ -105,9 +105,9 @@ class Progress:
 
     def run(self, notebook: Path, execute) -> bool:
         before = time.monotonic()
-        good = execute(notebook)
+        good, most = execute(notebook)
         with self.lock:
-            took = time.monotonic() - before
+            took, self.most = time.monotonic() - before, max(self.most, most)
             self.expected, self.taken = self.expected + self.usual(notebook.stem), self.taken + took
             self.left.discard(notebook.stem)
             if good and took > 1 and self.all > 1:  # neither what was up to date nor a process for one chapter
@@ -119,10 +119,10 @@ class Progress:
         return good
 
     def say(self):
-        past, most = time.monotonic() - self.started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        past = time.monotonic() - self.started
         print(
             f'{self.all - len(self.left)} of {self.all} chapters, {past / 60:.1f} min, about '
-            f'{self.remaining() / 60:.1f} min to go; largest process {most / 2**20:.1f} GiB',
+            f'{self.remaining() / 60:.1f} min to go; largest process {self.most / 2**20:.1f} GiB',
             flush=True,
         )
 
@@ -151,12 +151,18 @@ def main() -> int:
     if args.all and args.to.is_dir():
         remove_left_over(args.to, args.notebooks)
     started, progress = time.monotonic(), Progress(args.notebooks, args.to, args.workers)
+
+    def run(notebook, call):
+        return progress.run(notebook, lambda n: call(execute_counted, n, args.to, args.depends))
+
     if args.workers > 1:
-        with ThreadPoolExecutor(args.workers) as pool:
+        # Processes, since chapters run beside one another; each imports papermill once
+        made = dict(mp_context=multiprocessing.get_context('spawn'))
+        with ProcessPoolExecutor(args.workers, **made) as pool, ThreadPoolExecutor(args.workers) as threads:
             order = progress.slowest_first(args.notebooks)
-            done = list(pool.map(lambda n: progress.run(n, lambda n: execute_apart(n, args)), order))
+            done = list(threads.map(lambda n: run(n, lambda *job: pool.submit(*job).result()), order))
     else:
-        done = [progress.run(n, lambda n: execute(n, args.to, args.depends)) for n in args.notebooks]
+        done = [run(n, lambda f, *job: f(*job)) for n in args.notebooks]
     if len(done) > 1:
         print(f'{sum(done)} of {len(done)} chapters in {args.to}, {time.monotonic() - started:.0f} s')
     return 0 if all(done) else 1
