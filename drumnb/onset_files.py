@@ -228,7 +228,7 @@ def _cells(line):
 
 # %% ../nbs/07_onset_files.ipynb #96e0328d
 def _seconds_of(text):
-    clock = re.fullmatch(r'(?:(\d{1,2}):)?(\d{1,3}):([0-5]?\d(?:\.\d*)?)', text)  # 1:23.5, 0:01:23.5
+    clock = re.fullmatch(r'(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d(?:\.\d*)?)', text)  # 1:23.5; 1:2 is bar and beat
     try:
         seconds = 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3]) if clock else float(text)
     except ValueError:

@@ -9,7 +9,7 @@ import resource
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,7 +110,7 @@ class Progress:
             took, self.most = time.monotonic() - before, max(self.most, most)
             self.expected, self.taken = self.expected + self.usual(notebook.stem), self.taken + took
             self.left.discard(notebook.stem)
-            if good and took > 1 and self.all > 1:  # neither what was up to date nor a process for one chapter
+            if good and took > 1 and self.all > 1:  # not what was up to date, nor a single chapter
                 self.seconds[notebook.stem] = round(took, 1)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.path.write_text(json.dumps(self.seconds, indent=0))
@@ -151,18 +151,23 @@ def main() -> int:
     if args.all and args.to.is_dir():
         remove_left_over(args.to, args.notebooks)
     started, progress = time.monotonic(), Progress(args.notebooks, args.to, args.workers)
-
-    def run(notebook, call):
-        return progress.run(notebook, lambda n: call(execute_counted, n, args.to, args.depends))
-
-    if args.workers > 1:
+    given = args.to, args.depends
+    if args.workers == 1:
+        done = [progress.run(n, lambda n: execute_counted(n, *given)) for n in args.notebooks]
+    else:
         # Processes, since chapters run beside one another; each imports papermill once
         made = dict(mp_context=multiprocessing.get_context('spawn'))
         with ProcessPoolExecutor(args.workers, **made) as pool, ThreadPoolExecutor(args.workers) as threads:
+
+            def apart(notebook):
+                return pool.submit(execute_counted, notebook, *given).result()
+
             order = progress.slowest_first(args.notebooks)
-            done = list(threads.map(lambda n: run(n, lambda *job: pool.submit(*job).result()), order))
-    else:
-        done = [run(n, lambda f, *job: f(*job)) for n in args.notebooks]
+            try:
+                done = list(threads.map(lambda n: progress.run(n, apart), order))
+            except BrokenExecutor:
+                print('a process was killed; run it again, chapters that are done stay', file=sys.stderr)
+                return 1
     if len(done) > 1:
         print(f'{sum(done)} of {len(done)} chapters in {args.to}, {time.monotonic() - started:.0f} s')
     return 0 if all(done) else 1

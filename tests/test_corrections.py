@@ -1,5 +1,6 @@
 """Corrected tables become sheet, MIDI and player again, keep what was corrected, and agree bar by bar."""
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -97,6 +98,15 @@ def test_jams_keeps_compound_meter_and_articulations(tmp_path):
     write_formats(replace(t, score=make_score(t, beats, '12/8')), tmp_path / 'x', 'jams')
     again = render(tmp_path / 'x.jams')
     assert again.score.meter == '12/8' and again.articulations == ways
+    whole = json.loads((tmp_path / 'x.jams').read_text())
+    for spoiled in ('12/8', ['12/8'], dict(meter=['12/8'], articulations=7), dict(articulations=[[]] * 48)):
+        for annotation in whole['annotations']:
+            annotation['sandbox'] = spoiled
+        (tmp_path / 'y.jams').write_text(json.dumps(whole))
+        try:
+            assert len(render(tmp_path / 'y.jams').onsets) == 48
+        except DrumnbError as e:
+            assert 'y.jams' in str(e) and len(str(e).splitlines()) == 1
 
 
 def test_a_meter_keeps_the_beats_it_fits_and_finds_others_again(tmp_path, capsys):

@@ -179,3 +179,9 @@ def test_known_vulnerabilities_are_notes_and_no_network_is_one_line(tmp_path):
     assert said(f'print({found!r}); raise SystemExit(1)') == (0, 'note: x 1: A-1, fixed 2\n')
     code, line = said('raise ConnectionError("no network")')
     assert code == 0 and 'not looked up' in line and 'no network' in line and line.count('\n') == 1
+
+
+def test_held_out_crops_ask_for_weights_that_exist(capsys):
+    assert load('score_held_out').main(['drumnb-99']) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and 'drumnb-99' in said[0] and 'PATH=NAME' in said[0]

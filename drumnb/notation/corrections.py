@@ -92,6 +92,17 @@ def _struck_hits(hits, path):
         get_logger('corrections').warning('%s: no part of a drum kit, left out: %s', path, said)
     return {(t, drum_of(a, DRUMS5)): a for t, a in zip(hits.times.round(4).tolist(), names)}
 
+
+def _known_of_jams(path):
+    "Articulations as of `_struck_table`, whether there are beats, and the time signature or '', of a JAMS file."
+    with reading(path, 'a JAMS file'):
+        first = {a['namespace']: a for a in reversed(read_json(path)['annotations'])}
+        tags, beats = (first.get(name, {}) for name in ('tag_open', 'beat'))
+        ways = (tags.get('sandbox') or {}).get('articulations') or []
+        rows = zip(tags['data'], ways) if len(ways) == len(tags['data']) else ()
+        struck = {(round(float(o['time']), 4), o['value']): a for o, a in rows if a in ARTICULATIONS}
+        return struck, bool(beats.get('data')), str((beats.get('sandbox') or {}).get('meter') or '')
+
 # %% ../../nbs/86_corrections.ipynb #86a00010
 def _known_sign(top, low):  # a time signature that can be written and into whose bars those of another divide
     for k in (1, 2, 3):
@@ -157,11 +168,10 @@ def read_corrected(
                 text, beats, meter = beat_rows(path.read_text(encoding='utf-8-sig'))
             struck = None
         elif kind == '.jams':
-            onsets, struck = read_jams(path), _struck_jams(path)
-            beats = read_beats(path) if _of_jams(path, 'beat').get('data') else None
-            said = (_of_jams(path, 'beat').get('sandbox') or {}).get('meter')
+            onsets, (struck, timed, said) = read_jams(path), _known_of_jams(path)
+            beats = read_beats(path) if timed else None
             meter = None if beats is None else said or f'{int(beats[:, 1].max())}/4'
-            meter = meter if meter in [*TIME_SIGNATURES] else None
+            meter = meter if meter in TIME_SIGNATURES else None
         else:
             hits = read_midi(path, source, unknown='drop')
             onsets, struck, (beats, meter) = hits.onsets(), _struck_hits(hits, path), _midi_beats(path)
@@ -175,20 +185,6 @@ def read_corrected(
     ways = tuple(struck.get(place, '') for place in at) if struck else None
     title = t.title if recording else path.stem
     return replace(t, title=title, model=str(path), articulations=ways), beats, meter
-
-
-def _of_jams(path, namespace):
-    "The first annotation of a namespace; empty where there is none."
-    return next((a for a in read_json(path).get('annotations', []) if a.get('namespace') == namespace), {})
-
-
-def _struck_jams(path):
-    "Articulations as of `_struck_table`, from a JAMS file of ours."
-    tags = _of_jams(path, 'tag_open')
-    named = (tags.get('sandbox') or {}).get('articulations')
-    if not isinstance(named, list) or not isinstance(tags['data'], list) or len(named) != len(tags['data']):
-        return {}
-    return {(round(o['time'], 4), o['value']): a for o, a in zip(tags['data'], named) if a in ARTICULATIONS}
 
 # %% ../../nbs/86_corrections.ipynb #75c0aa06
 def render(

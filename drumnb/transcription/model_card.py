@@ -304,7 +304,8 @@ def looks_section() -> list[str]:  # Paragraphs
     if not path.is_file():
         return []
     looks = pd.read_csv(path, dtype=str, keep_default_na=False)
-    looks['micro F1'] = looks.micro_f1 + ' [' + looks.low + ', ' + looks.high + ']'
+    span = (' [' + looks.low + ', ' + looks.high + ']').where(looks.low != '', '')
+    looks['micro F1'] = looks.micro_f1 + span
     return [ABOUT_LOOKS, card_table(looks[['date', 'recipe', 'test', 'micro F1', 'threshold', 'why']])]
 
 # %% ../../nbs/73_model_card.ipynb #76loox
