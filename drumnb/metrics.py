@@ -10,7 +10,6 @@ __all__ = ['DECIMALS', 'THESIS_FPS', 'THESIS_WINDOW', 'PROTOCOLS', 'CELLS', 'mat
 # %% ../nbs/08_metrics.ipynb #97ae580e
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from .core import DrumnbError
 from .onsets import Onsets, frames_of
@@ -231,25 +230,32 @@ def bca(
     return _normal_place(drawn, value), third / (6 * second**1.5) if second > 0 else 0.0, float(df)
 
 
+def _special():
+    from scipy import special  # counts and scores need no scipy
+
+    return special
+
+
 def _normal_place(drawn, value):
     "Where a value lies among the drawn ones, as a quantile of the normal distribution."
     place = ((drawn < value).mean() + (drawn <= value).mean()) / 2
-    return float(ndtri(np.clip(place, 0.5 / len(drawn), 1 - 0.5 / len(drawn))))
+    return float(_special().ndtri(np.clip(place, 0.5 / len(drawn), 1 - 0.5 / len(drawn))))
 
 # %% ../nbs/08_metrics.ipynb #08bcai
 def bca_interval(drawn, z0: float, a: float, df: float = np.inf, level: float = 0.95) -> tuple:  # low, high
     "The ends of a BCa interval; at the levels of Student's t with `df` degrees of freedom, of the normal by default."
-    tail = stdtrit(df, (1 - level) / 2) if np.isfinite(df) else ndtri((1 - level) / 2)
+    s, below = _special(), (1 - level) / 2
+    tail = s.stdtrit(df, below) if np.isfinite(df) else s.ndtri(below)
     z = z0 + np.array([tail, -tail])
-    return tuple(float(v) for v in np.quantile(drawn, ndtr(z0 + z / (1 - a * z))))
+    return tuple(float(v) for v in np.quantile(drawn, s.ndtr(z0 + z / (1 - a * z))))
 
 
 def bca_p(drawn, z0: float, a: float, df: float) -> float:
     "Twice the level at which a BCa interval would end at 0: the p value of no difference."
     if drawn.min() > 0 or drawn.max() < 0:  # beyond every draw: Student's t by their mean and spread
-        return float(2 * stdtr(df, -abs(drawn.mean()) / max(drawn.std(), 1e-12)))
+        return float(2 * _special().stdtr(df, -abs(drawn.mean()) / max(drawn.std(), 1e-12)))
     place = _normal_place(drawn, 0) - z0
-    return float(2 * stdtr(df, -abs(place / (1 + a * place) - z0)))
+    return float(2 * _special().stdtr(df, -abs(place / (1 + a * place) - z0)))
 
 # %% ../nbs/08_metrics.ipynb #08infer
 def _infer(cubes, statistic, n, seed, level):

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from fastcore.basics import patch
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from .core import DrumnbError, use_style
 from .drums import COLORS, DRUMS5, articulation, classify, reduce_drum
@@ -349,16 +348,17 @@ def find_peaks(
     p: PeakPicking,  # Scalar settings
 ) -> np.ndarray:  # Frames of the onsets
     "Peaks by the three rules (Böck et al. 2012); the first two equal madmom's `peak_picking`."
-    mean = _moving(uniform_filter1d, y, p.mean_pre, p.mean_post) if p.mean_pre + p.mean_post else 0
+    mean = _around(y, p.mean_pre, p.mean_post).mean(1) if p.mean_pre + p.mean_post else 0
     standing = y * ((y >= mean + p.threshold) & (y >= p.floor))
-    highest = _moving(maximum_filter1d, standing, p.max_pre, p.max_post) if p.max_pre + p.max_post else standing
+    highest = _around(standing, p.max_pre, p.max_post).max(1) if p.max_pre + p.max_post else standing
     frames = np.flatnonzero((standing == highest) & (standing != 0))
     return frames[spaced(frames, p.wait)]
 
 # %% ../nbs/05_onsets.ipynb #9e227468
-def _moving(filter1d, y, before, after):
-    "A filter over the frames from `before` to `after`, zeros beyond the ends."
-    return filter1d(y, before + after + 1, mode='constant', origin=(before - after) // 2)
+def _around(y, before, after):  # (T, before + 1 + after)
+    "The frames from `before` to `after` around each frame, zeros beyond the ends."
+    padded = np.pad(y, (before, after + 1))
+    return np.lib.stride_tricks.sliding_window_view(padded, before + after + 1)[: len(y)]
 
 # %% ../nbs/05_onsets.ipynb #2993fc92
 def pick_peaks(

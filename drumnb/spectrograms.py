@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import scipy.fft
 from fastcore.basics import patch
 
 from .audio import SAMPLE_RATE, mono_blocks, rms
 from .core import DrumnbError
+
+# %% ../nbs/03_spectrograms.ipynb #scipyfft
+try:
+    from scipy import fft  # twice as fast as numpy's, but large: a transcriber installs without it
+except ImportError:
+    from numpy import fft
 
 # %% ../nbs/03_spectrograms.ipynb #649a3ce7
 N_FFT = 2048  # samples in a frame
@@ -50,7 +55,7 @@ def _frames(x, first, last):
 # %% ../nbs/03_spectrograms.ipynb #c86afe38
 def _magnitudes(x, first, last):
     "Magnitudes of the real Fourier transform of some frames, (frames, N_FFT//2+1) float32."
-    z = scipy.fft.rfft(_frames(x, first, last), axis=1, overwrite_x=True)
+    z = fft.rfft(_frames(x, first, last), axis=1)
     return np.sqrt(np.square(z.real) + np.square(z.imag))
 
 # %% ../nbs/03_spectrograms.ipynb #588c696f

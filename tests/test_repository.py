@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -358,6 +360,44 @@ def test_the_package_is_imported_at_once_and_offers_what_a_song_needs():
 
 
 def test_a_table_does_not_wait_for_what_only_rendering_needs():
-    heavy = "{'torch', 'scipy.signal'} & set(sys.modules)"
+    heavy = "{'torch', 'scipy.signal', 'scipy.ndimage'} & set(sys.modules)"
     code = f'import sys, drumnb.notation.batch_transcription\nsys.exit(bool({heavy}))'
     assert subprocess.run([sys.executable, '-W', 'ignore', '-c', code]).returncode == 0
+
+
+WITHOUT = """
+import re, sys
+from configparser import ConfigParser
+parser = ConfigParser(delimiters=['='], interpolation=None)
+parser.read(sys.argv.pop(1))
+absent = {re.split(r'[<>=\\[]', r)[0].replace('-', '_') for r in parser['DEFAULT']['study_requirements'].split()}
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in absent:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name.split('.')[0])
+sys.meta_path.insert(0, Absent())
+from drumnb.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_base_installation_makes_every_format_and_the_same_table(tmp_path):
+    "Without what the extra `study` brings, scipy and torch among it."
+    from drumnb.audio import save
+    from drumnb.cli import main
+    from drumnb.core import rng_for
+    from drumnb.onsets import Hits
+    from drumnb.rendering.kits import procedural_kit, render_hits
+
+    hits = Hits.make(0.1 + np.arange(0, 8, 0.25), [36, 42, 38, 42] * 8, [0.9, 0.5, 0.8, 0.5] * 8)
+    sound = render_hits(hits, procedural_kit(3), rng_for('base'), 9.0)
+    save(tmp_path / 'song.wav', 0.7 * sound / np.abs(sound).max())
+    words = ['transcribe', str(tmp_path / 'song.wav'), '-f', 'all,stems', '-o']
+    command = [sys.executable, '-W', 'ignore', '-c', WITHOUT, ROOT / 'settings.ini', *words, tmp_path / 'base']
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert main([*words, str(tmp_path / 'whole')]) == 0
+    made = [{p.name for p in (tmp_path / place).iterdir() if p.is_file()} for place in ('base', 'whole')]
+    assert made[0] == made[1] and len(made[0]) >= 9
+    tables = [pd.read_csv(tmp_path / place / 'song.csv') for place in ('base', 'whole')]
+    pd.testing.assert_frame_equal(*tables, atol=1e-3)

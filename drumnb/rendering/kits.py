@@ -19,13 +19,13 @@ from xml.etree import ElementTree
 # %% ../../nbs/13_kits.ipynb #0b14c2ab
 import numpy as np
 import pandas as pd
-import scipy.fft
 
 from ..audio import SAMPLE_RATE, load
 from ..core import DrumnbError, atomic_path, cache_home, content_key, data_file, get_logger, rng_for
 from ..onsets import Hits
 from .soundfonts import default_soundfont, installed_fonts, listed_paths, render_notes
-from .synthesisers import drum_sounds
+from .synthesisers import drum_sounds, fast_length
+from ..spectrograms import fft
 
 # %% ../../nbs/13_kits.ipynb #41d1f5c9
 @dataclass(frozen=True, eq=False)
@@ -457,9 +457,9 @@ def _stroke(voice, layer, step):
     if np.isfinite(voice.decay):
         x = x * np.exp(-np.arange(len(x), dtype=np.float32) / (voice.decay * SAMPLE_RATE))
     if step:
-        n = scipy.fft.next_fast_len(len(x), True)
+        n = fast_length(len(x))
         tilt = 10 ** (-voice.dark * step / (N_BRIGHTNESS - 1) / 20 * _octaves_above(n))
-        x = scipy.fft.irfft(scipy.fft.rfft(x, n) * tilt, n)[: len(x)]
+        x = fft.irfft(fft.rfft(x, n) * tilt, n)[: len(x)]
     return (x * voice.gain).astype(np.float32)
 
 # %% ../../nbs/13_kits.ipynb #17b52a04

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from ..audio import load
 from ..core import DrumnbError, get_logger
@@ -37,6 +36,9 @@ def accents(onsets: Onsets) -> tuple[np.ndarray, np.ndarray]:  # (m,) seconds, (
     return np.bincount(group, weight * onsets.times) / total, total
 
 # %% ../../nbs/71_meter.ipynb #4d6c85b3
+_GAUSSIAN = np.exp(-0.5 * (np.arange(-24, 25) / 6.0) ** 2)  # bins of 2 ms
+
+
 def distance_histogram(
     t: np.ndarray,
     w: np.ndarray,  # (m,) each, from `accents`
@@ -46,7 +48,8 @@ def distance_histogram(
     distance = np.concatenate([t[k:] - t[:-k] for k in lags])
     weight = np.concatenate([w[k:] * w[:-k] for k in lags])
     near = distance < 5
-    return gaussian_filter1d(np.bincount((distance[near] * 500).astype(int), weight[near], 2501), 6.0)
+    histogram = np.bincount((distance[near] * 500).astype(int), weight[near], 2501)
+    return np.convolve(np.pad(histogram, 24, mode='symmetric'), _GAUSSIAN / _GAUSSIAN.sum(), 'valid')
 
 # %% ../../nbs/71_meter.ipynb #47dd2947
 def estimate_period(

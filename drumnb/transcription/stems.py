@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.ndimage import uniform_filter1d
 
 from ..audio import SAMPLE_RATE, blocks, mono_blocks, open_audio
 from ..core import DrumnbError, atomic_path
 from ..drums import DRUMS5
 from ..onsets import Onsets
-from ..spectrograms import FPS, HOP, N_FFT
+from ..spectrograms import FPS, HOP, N_FFT, fft
 from .transcribe import Transcription
 
 # %% ../../nbs/75_stems.ipynb #75570007
@@ -76,23 +75,51 @@ MASK_POWER = 1.5  # Of the magnitudes; 2 is the Wiener filter
 BLOCK, OVERLAP = 60.0, 2.0  # s; long recordings are masked block by block
 
 
+def _moving_mean(x, n):  # over n columns, mirrored at the ends
+    padded = np.pad(x, ((0, 0), (n // 2 + 1, (n - 1) // 2)), mode='symmetric')
+    total = np.cumsum(padded, axis=1, dtype=np.float64)
+    return ((total[:, n:] - total[:, :-n]) / n).astype(x.dtype)
+
+
 def drum_mask(magnitudes: np.ndarray, onsets: Onsets, fps: float = FPS) -> np.ndarray:  # (bins, frames), 0 to 1
     "The fraction of the drums in each cell of a spectrogram."
     drums = drum_magnitudes(magnitudes, onsets, fps) ** MASK_POWER
-    rest = (0.5 * uniform_filter1d(magnitudes, SMOOTH, axis=1)) ** MASK_POWER
+    rest = (0.5 * _moving_mean(magnitudes, SMOOTH)) ** MASK_POWER
     return drums / np.maximum(drums + rest, 1e-12)
+
+# %% ../../nbs/75_stems.ipynb #75stft01
+def _window(size):  # Hann's, periodic
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+def _spectra(x, size, hop):  # (channels, n) → (channels, frames, bins)
+    padded = np.pad(x, ((0, 0), (size // 2, size // 2 + -x.shape[1] % hop)))
+    return fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)[:, ::hop] * _window(size), axis=2)
+
+
+def _overlap_add(pieces, hop):  # (channels, frames, size) → (channels, n)
+    channels, frames, size = pieces.shape
+    parts = -(-size // hop)
+    rows = np.pad(pieces, ((0, 0), (0, 0), (0, parts * hop - size))).reshape(channels, frames, parts, hop)
+    out = np.zeros((channels, frames + parts - 1, hop), np.float32)
+    for k in range(parts):
+        out[:, k : k + frames] += rows[:, :, k]
+    return out.reshape(channels, -1)
+
+
+def _waveform(spectra, size, hop, n):  # what has these spectra, or the nearest to it (Griffin and Lim 1984)
+    window, frames = _window(size), spectra.shape[1]
+    total = _overlap_add(fft.irfft(spectra, size, axis=2).astype(np.float32) * window, hop)
+    weight = _overlap_add(np.broadcast_to(window**2, (1, frames, size)), hop)
+    return (total / np.maximum(weight, 1e-6))[:, size // 2 : size // 2 + n]
 
 # %% ../../nbs/75_stems.ipynb #75570015
 def mask_block(x: np.ndarray, onsets: Onsets, rate: int = SAMPLE_RATE) -> np.ndarray:  # (n, channels), both
     "The drums of a short piece; one mask, of the energy of all channels."
-    from scipy.signal import istft, stft  # slow to import, and not needed for a table
-
     hop, size = round(HOP * rate / SAMPLE_RATE), 2 ** round(np.log2(N_FFT * rate / SAMPLE_RATE))
-    padded = np.pad(x.T, ((0, 0), (0, max(0, size - len(x)))))
-    spectra = stft(padded, rate, 'hann', size, size - hop)[2]
-    magnitudes = np.sqrt(np.square(np.abs(spectra)).mean(0)).astype(np.float32)
-    masked = spectra * drum_mask(magnitudes, onsets, rate / hop)
-    return istft(masked, rate, 'hann', size, size - hop)[1].T[: len(x)].astype(np.float32)
+    spectra = _spectra(x.T, size, hop)
+    magnitudes = np.sqrt(np.square(np.abs(spectra)).mean(0)).T
+    return _waveform(spectra * drum_mask(magnitudes, onsets, rate / hop).T, size, hop, len(x)).T
 
 # %% ../../nbs/75_stems.ipynb #75570018
 def _pieces(sound, size, overlap):  # blocks of any length → overlapping pieces, and whether each is the last
