@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL_SECONDS = 900  # a cell that takes longer hangs
+MANY = 4  # chapters for which it pays to import the slow libraries beforehand
 USUAL_SECONDS = 12  # of a chapter that was never executed here, on an idle core
 SECONDS = '.seconds.json'  # what each chapter took the last time, in the folder of the executed chapters
 
@@ -76,9 +77,14 @@ def execute(notebook: Path, folder: Path, depends: list[Path]) -> bool:
     return True
 
 
-def execute_counted(notebook: Path, folder: Path, depends: list[Path]) -> tuple:  # good, KiB
+def execute_counted(notebook: Path, folder: Path, depends: list[Path], preload: bool) -> tuple:  # good, KiB
     "The same, and the memory of the largest process that this one has started."
-    return execute(notebook, folder, depends), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    import preloaded_kernels
+
+    if preload:
+        preloaded_kernels.preload()
+    good, started = execute(notebook, folder, depends), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return good, max(started, preloaded_kernels.most_memory)
 
 
 class Progress:
@@ -151,7 +157,7 @@ def main() -> int:
     if args.all and args.to.is_dir():
         remove_left_over(args.to, args.notebooks)
     started, progress = time.monotonic(), Progress(args.notebooks, args.to, args.workers)
-    given = args.to, args.depends
+    given = args.to, args.depends, len(args.notebooks) >= MANY
     if args.workers == 1:
         done = [progress.run(n, lambda n: execute_counted(n, *given)) for n in args.notebooks]
     else:

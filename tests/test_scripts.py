@@ -65,6 +65,20 @@ def test_several_chapters_at_a_time(tmp_path):
     assert sorted(p.name for p in done.glob('*.ipynb')) == ['01_a.ipynb', '02_b.ipynb', '03_c.ipynb']
 
 
+def test_many_chapters_begin_with_the_slow_libraries_and_draw_as_ever(tmp_path):
+    for k in range(load('execute').MANY):
+        write_notebook(tmp_path / f'{k}0_a.ipynb', 'import sys\n"scipy.signal" in sys.modules', DRAW)
+    run = execute(*sorted(tmp_path.glob('*.ipynb')), '--to', tmp_path / 'done')
+    assert run.returncode == 0, run.stderr
+    for path in (tmp_path / 'done').glob('*.ipynb'):
+        first, second = (cell['outputs'] for cell in json.loads(path.read_text())['cells'])
+        assert first[0]['data']['text/plain'] == ['True'] and 'image/png' in second[-1]['data']
+    assert 'largest process 0.0' not in run.stdout.splitlines()[-2]
+
+
+DRAW = 'import matplotlib.pyplot as plt\nplt.plot([1, 2]);'
+
+
 def load(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / f'scripts/{name}.py')
     module = importlib.util.module_from_spec(spec)
