@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRAINING', 'trial_experiment', 'trial_tracks', 'run_trial', 'search_trial', 'Search', 'search', 'search_results',
-           'search_table', 'run_search']
+           'search_table', 'keep_table', 'run_search']
 
 # %% ../../nbs/49_search.ipynb #6553a287
 import contextlib
@@ -17,11 +17,11 @@ from pathlib import Path
 import pandas as pd
 
 # %% ../../nbs/49_search.ipynb #b8cf4fd1
-from ..core import DrumnbError, check_names, content_key, progress, read_json, runs_home, write_json
+from ..core import DrumnbError, check_names, content_key, progress, read_json, runs_home, write_json, write_text
 from ..datasets.core import assert_disjoint_groups
 from .experiment import describe_run, prepare_data, score_model, tracks_for, trained
 from .recipes import Experiment, experiment, given_words, short_name
-from .results import Result, finished, load_result, note_status, result_path, run_lock, save_result
+from .results import Result, finished, load_result, note_status, origin, result_path, run_lock, save_result
 
 # %% ../../nbs/49_search.ipynb #82b853ab
 from .training import TrainConfig
@@ -128,10 +128,14 @@ class Search:
         return trial_experiment(self.settings, {})
 
     @property
+    def words(self) -> dict:
+        "The space, as JSON has it."
+        return {k: ['log', v.low, v.high] if isinstance(v, LogUniform) else list(v) for k, v in self.space.items()}
+
+    @property
     def name(self) -> str:
         "A short description, and a key that changes when any part of it does."
-        space = {k: ['log', v.low, v.high] if isinstance(v, LogUniform) else list(v) for k, v in self.space.items()}
-        key = content_key(self.exp.settings, space, self.method, self.trials, self.seed)
+        key = content_key(self.exp.settings, self.words, self.method, self.trials, self.seed)
         return '-'.join([self.exp.model.architecture, '+'.join(map(short_name, self.exp.data.train)), self.method, key])
 
     @property
@@ -228,6 +232,14 @@ def _watching(s):  # a bar of finished trials with the best so far
         bar.close()
 
 # %% ../../nbs/49_search.ipynb #114788d9
+def keep_table(s: Search, table: pd.DataFrame):
+    "Write the table of a finished search and what was asked: all that a study needs of its trials."
+    path = result_path('search', s.name)
+    write_text(path.with_suffix('.csv'), table.to_csv(index=False, lineterminator='\n'))
+    asked = dict(space=s.words, method=s.method, trials=s.trials, search_seed=s.seed)
+    write_json(path, dict(origin(s.exp, fingerprint=''), **asked))
+
+
 def run_search(
     s: Search,
     at_once: int | None = None,
@@ -258,5 +270,7 @@ def run_search(
         if len(tried) >= s.trials and tried['micro_f1'].notna().all():
             write_json(_done_file(s), sorted(set(tried['run'])))
         complete = _complete(s, table := search_table(s))
+    if complete:
+        keep_table(s, table)
     table.attrs.update(asked=s.trials, finished=s.trials if complete else len(table), failed=failed)
     return table
