@@ -21,7 +21,16 @@ from ..core import DrumnbError, check_names, content_key, progress, read_json, r
 from ..datasets.core import assert_disjoint_groups
 from .experiment import describe_run, prepare_data, score_model, tracks_for, trained
 from .recipes import Experiment, experiment, given_words, short_name
-from .results import Result, finished, load_result, note_status, origin, result_path, run_lock, save_result
+from drumnb.experiments.results import (
+    Result,
+    finished,
+    load_result,
+    note_status,
+    origin,
+    result_path,
+    run_lock,
+    save_result,
+)
 
 # %% ../../nbs/49_search.ipynb #82b853ab
 from .training import TrainConfig
@@ -237,7 +246,8 @@ def keep_table(s: Search, table: pd.DataFrame):
     path = result_path('search', s.name)
     write_text(path.with_suffix('.csv'), table.to_csv(index=False, lineterminator='\n'))
     asked = dict(space=s.words, method=s.method, trials=s.trials, search_seed=s.seed)
-    write_json(path, dict(origin(s.exp, fingerprint=''), **asked))
+    trained_with = {k: search_results(s)[0].info[k] for k in ('commit', 'dirty', 'fingerprint')}
+    write_json(path, origin(s.exp, '') | trained_with | asked)
 
 
 def run_search(
