@@ -18,7 +18,8 @@ from pathlib import Path
 from common import one_thread
 
 one_thread()
-import pandas as pd  # noqa: E402  after the threads are set
+import mido  # noqa: E402  after the threads are set
+import pandas as pd  # noqa: E402
 
 from drumnb.core import DrumnbError, atomic_path, progress, results_home  # noqa: E402
 from drumnb.datasets.registry import get_dataset  # noqa: E402
@@ -48,7 +49,8 @@ def run_adtof(path: Path) -> Onsets:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / 'out.mid'
         adtof.transcribe_to_midi(str(path), str(out))
-        return read_onsets(out, DRUMS5)
+        silent = not any(m.type == 'note_on' for track in mido.MidiFile(out).tracks for m in track)
+        return Onsets.make([], []) if silent else read_onsets(out, DRUMS5)
 
 
 def run_drumscript(path: Path) -> Onsets:

@@ -127,3 +127,11 @@ def test_a_peer_that_is_not_installed_is_named(tmp_path):
         pytest.skip('adtof_pytorch is installed')
     done = run('peers.py', 'mdb:full_mix@all', '--run', 'adtof', '--to', tmp_path)
     assert done.returncode == 2 and 'adtof_pytorch is not installed' in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_peer_that_hears_nothing_has_no_onsets(tmp_path):
+    "As ADTOF in most of the drumless music."
+    fake = 'import mido\ndef transcribe_to_midi(path, out):\n    mido.MidiFile(tracks=[mido.MidiTrack()]).save(out)\n'
+    (tmp_path / 'adtof_pytorch.py').write_text(fake)
+    found = f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT / "benchmarks")!r}]; import peers; '
+    subprocess.run([sys.executable, '-c', found + "assert not len(peers.run_adtof('silence.wav'))"], check=True)

@@ -21,14 +21,14 @@ from ..metrics import bca, bca_interval
 STRESS_COLUMNS = ('weights', 'test', 'condition', 'piece', 'drum', 'tp', 'fp', 'fn', 'n', 'seconds', 'rate')
 
 
-def _version(name):
-    return [int(n) for n in re.findall(r'\d+', name)], name
+def _version(name):  # ours in their order, then other systems
+    return [int(n) for n in re.findall(r'\d+', name)] or [np.inf], name
 
 
 def load_stress(
     folder: str | Path | None = None,  # `stress` in the results home by default
 ) -> pd.DataFrame:  # Columns `STRESS_COLUMNS`
-    "The rows of every model that was measured, older versions first."
+    "The rows of every model that was measured, older versions first, other systems last."
     folder = Path(folder or results_home() / 'stress')
     paths = sorted(folder.glob('*.csv'), key=lambda p: _version(p.stem))
     if not paths:
