@@ -151,7 +151,7 @@ def curve_rows(runs: list) -> pd.DataFrame:
         if r.config['system'] == 'frame' or weights['gamma'] != 1 or weights['search'] or not known:
             continue
         own = r.rows.query("protocol == 'tatum' and part == 'mix' and beats == 'annotated' and test == @name")
-        songs, noise = len(r.info['tracks'][f'train {name}']), get_dataset(name).options['noise']
+        songs, noise = len(r.info['tracks'][f'train {name}']), get_dataset(name).options.get('noise', 0.0)
         found.append(own.assign(language=SYSTEMS[r.config['system']], songs=songs, noise=noise))
     return pd.concat(found, ignore_index=True)[CURVE_COLUMNS] if found else pd.DataFrame(columns=CURVE_COLUMNS)
 
