@@ -38,7 +38,7 @@ class ForkedKernel:
     def __init__(self, argv: list, env: dict, cwd: str):
         context = multiprocessing.get_context('forkserver')
         context.set_forkserver_preload(list(SLOW))
-        self.most = context.Value('q', 0)
+        self.most = context.Value('q', 0, lock=False)
         self.process = context.Process(target=serve, args=(argv, env, cwd, self.most))
         self.process.start()
         self.pid = self.process.pid
