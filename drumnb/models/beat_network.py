@@ -184,17 +184,22 @@ def beat_activations(onsets: Onsets, weights: dict) -> BeatActivations:
     last = float(o.times[-1]) if len(o) else 0.0
     x = onset_frames(o.times, o.drums, o.velocities, 4 * int(np.ceil((last + 1) * ONSET_FPS / 4)))
     beat, tempo, meter = _piece_by_piece(weights, x)
-    p = 1 / (1 + np.exp(-beat))
-    tempo, meter = (np.exp(z - z.max(1, keepdims=True)) for z in (tempo, meter))
-    tempo, meter = (z / z.sum(1, keepdims=True) for z in (tempo, meter))
-    return BeatActivations(p[:, 0], p[:, 1], tempo, meter.mean(0), float(o.times[0]) if len(o) else 0.0, last)
+    return BeatActivations(beat[:, 0], beat[:, 1], tempo, meter.mean(0), float(o.times[0]) if len(o) else 0.0, last)
+
+
+def _probabilities(w, x):  # what `beat_network` gives, as probabilities
+    beat, *others = beat_network(w, x)
+    others = [np.exp(z - z.max(1, keepdims=True)) for z in others]
+    return 1 / (1 + np.exp(-beat)), *(z / z.sum(1, keepdims=True) for z in others)
 
 
 def _piece_by_piece(w, x, kept=12_000, margin=2_400):
-    "`beat_network` in bounded memory: pieces of 240 s with more on each side than the network sees from a frame."
-    out = []
+    "The probabilities in bounded memory: pieces of 240 s with more on each side than the network sees from a frame."
+    sizes = (2, 1), (len(TEMPI), 4), (len(BEAT_METERS), 4)
+    out = [np.empty((len(x) // k, n), np.float32) for n, k in sizes]
     for start in range(0, len(x), kept):
         low = max(0, start - margin)
-        found = zip(beat_network(w, x[low : start + kept + margin]), (1, 4, 4))
-        out.append([y[(start - low) // k : (start - low + kept) // k].astype(np.float32) for y, k in found])
-    return [np.concatenate(parts) for parts in zip(*out)]
+        for whole, y, (_, k) in zip(out, _probabilities(w, x[low : start + kept + margin]), sizes):
+            piece = whole[start // k : (start + kept) // k]
+            piece[:] = y[(start - low) // k :][: len(piece)]
+    return out
