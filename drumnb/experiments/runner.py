@@ -313,7 +313,9 @@ def _start_here(ray, at_once, quiet):
     while worked < 60:
         before = _descendants()
         try:
-            ray.init(address='local', num_cpus=at_once, include_dashboard=False, _node_ip_address='127.0.0.1', **quiet)
+            with _loopback_only():
+                alone = dict(include_dashboard=False, _node_ip_address='127.0.0.1')
+                ray.init(address='local', num_cpus=at_once, **alone, **quiet)
             return ray
         except Exception as e:
             get_logger('experiments').warning('Ray did not start on this machine: %s', str(e).splitlines()[0])
@@ -323,6 +325,20 @@ def _start_here(ray, at_once, quiet):
             for helper in _descendants() - before:  # which Ray leaves running until this process ends
                 with contextlib.suppress(psutil.Error):
                     helper.kill()
+
+
+@contextlib.contextmanager
+def _loopback_only():
+    "Ray replaces 127.0.0.1 by an address that others can reach, except where it takes clusters to be impossible."
+    from ray._private import ray_constants
+
+    before, name = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, '0'
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        os.environ.pop(name)
 
 
 def _descendants():
