@@ -14,6 +14,7 @@ import io
 import json
 import time
 import zipfile
+import zlib
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from ..onsets import Onsets
 from ..rendering.drum_sampler import BandStroke, DrumSampler
 from ..rendering.grooves import ArticulatedHits
 from ..rendering.microphones import MicrophoneKit, MicrophoneStroke, Pack, spread_over
+from ..spectrograms import FPS
 
 # %% ../../nbs/68_bundle.ipynb #bundle06
 LOUDEST = 1000.0  # the largest value in units of that where the scale turns from linear to logarithmic
@@ -174,7 +176,7 @@ def write_bundle(
             if z.fp.tell() > 0.98 * room - len(json.dumps(about['performances'])):
                 break
             about['accompaniments'].append(_entry(writer, songs[i], 'composed'))
-            seconds += songs[i].frames / 100
+            seconds += songs[i].frames / FPS
         require(about['accompaniments'], f'{path}: {most:g} MB have no room for music; allow more')
         z.writestr('about.json', json.dumps(about))
     size = Path(path).stat().st_size / 1e6
@@ -209,7 +211,7 @@ def read_bundle(path: str | Path) -> tuple:  # Experiment, `SampledSource`, Fram
             exp = Experiment.from_settings(about['exp'])
             held = reader.value(about['sampler'])
             played = reader.value(about['performances'])
-            folder, stores = cache_home() / 'bundles' / content_key(path.stat().st_size, about['run']), {}
+            folder, stores = cache_home() / 'bundles' / content_key([m.CRC for m in z.infolist()]), {}
             folder.mkdir(parents=True, exist_ok=True)
             for role in ('accompaniments', 'validation'):
                 told = about[role]
@@ -217,7 +219,7 @@ def read_bundle(path: str | Path) -> tuple:  # Experiment, `SampledSource`, Fram
                 stores[role] = FrameStore(entries, exp.features.spec)
     except FileNotFoundError:
         raise DrumnbError(f'{path}: no such file') from None
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
         raise DrumnbError(f'{path}: not a bundle ({type(e).__name__}: {e}); `drumnb bundle` writes one') from None
     sampler = DrumSampler(exp.features.spec, exp.sampling.sampling, kits=held['kits'], pack=held['pack'])
     sampler.pools = [np.array(p) for p in held['pools']]
@@ -273,7 +275,7 @@ def train_bundle(
 ) -> dict:  # rows of the epochs, whether it is finished, the steps, and where at home the checkpoint belongs
     "Train from a bundle."
     exp, source, validation, about = read_bundle(path)
-    folder, end = Path(folder), time.monotonic() + 60 * minutes if minutes else np.inf
+    folder, end = Path(folder), np.inf if minutes is None else time.monotonic() + 60 * minutes
     model = build_model(exp)
     if exp.start:
         begin_from(model, first_weights(exp.start)[0])
